@@ -1,0 +1,218 @@
+"""What ``policies/`` says, as frozen values. The loader makes them; every other room only reads them.
+
+Durations are whole seconds. ``source`` is where the YAML said it. Collections that a request looks something up in
+are mappings and frozensets, never lists to scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from exchange.claim_path import ClaimPath
+from exchange.matchers import Condition
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A place in a file: path relative to where the loader was pointed, line and column from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """``server.yaml``: this service."""
+
+    issuer: str
+    signing_algorithm: str
+    token_lifetime: int
+    max_token_lifetime: int
+    clock_skew: int
+    max_delegation_depth: int
+    max_targets: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where the public keys of one issuer or client come from: exactly one of the four.
+
+    ``discovery`` is the issuer identifier whose metadata names the ``jwks_uri``. ``document`` is a JWK Set that was
+    inline or in a file, read when the policies were loaded. Equal sources share one key cache, across reloads too.
+    """
+
+    discovery: str | None = None
+    jwks_uri: str | None = None
+    document: str | None = None
+    """JSON text, so that the value stays frozen and hashable."""
+    allow_insecure_http: bool = False
+    allow_private_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerAlternative:
+    """One way to prove that a token is an access token: all conditions hold (token-shapes §3, step 5)."""
+
+    header: tuple[Condition, ...]
+    claims: tuple[Condition, ...]
+    label: str
+    """Such as ``keycloak[0]`` or ``access_token.marker[1]``: for audit, ``explain`` and error details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one IdP's access tokens prove what they are: a data file of ``exchange/profiles/``."""
+
+    name: str
+    title: str
+    never: str | None
+    """Why access tokens of this IdP are never accepted; ``None`` when they can be."""
+    weak: str | None
+    """Why the marker is weak, and must be acknowledged; ``None`` when it is sound."""
+    advice: str
+    """What to tell an operator whose genuine access token was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """``issuers/NAME.yaml``, completed from its profile."""
+
+    name: str
+    source: Source
+    issuer: str
+    profile: Profile
+    enabled: bool
+    audience: frozenset[str]
+    algorithms: frozenset[str]
+    keys: KeySource
+    marker: tuple[MarkerAlternative, ...]
+    tolerate: frozenset[str]
+    required_claims: tuple[ClaimPath, ...]
+    require: tuple[Condition, ...]
+    subject: tuple[ClaimPath, ...]
+    """Several are joined with ``|``, which is escaped inside the parts."""
+    subject_format: Literal["qualified", "plain"]
+    scope: tuple[ClaimPath, ...]
+    """The first one that the token carries is used; a space-separated string or a list of strings."""
+    client: tuple[ClaimPath, ...]
+    """The first one that the token carries says to whom it was issued."""
+    audience_claim: ClaimPath
+    max_token_age: int | None
+    max_token_lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecretMethod:
+    """``client_secret``: accepted as ``client_secret_basic`` and ``client_secret_post`` (RFC 6749 §2.3.1)."""
+
+    sha256: tuple[bytes, ...]
+    """Digests of the secrets in use; several while one is rotated."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKeyJwtMethod:
+    """``private_key_jwt`` (RFC 7523 §3)."""
+
+    keys: KeySource
+    algorithms: frozenset[str]
+    assertion_audience: Literal["issuer", "any"]
+    """``issuer``: our issuer identifier alone; ``any``: that or the token endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """``clients/NAME.yaml``: who may ask."""
+
+    name: str
+    source: Source
+    client_id: str
+    audience: frozenset[str]
+    """The names under which this client receives tokens (``presenter: audience``)."""
+    authorized_party: frozenset[str]
+    """What the IdPs call this client, its ``client_id`` included (``presenter: authorized_party``)."""
+    default_target: str | None
+    client_secret: ClientSecretMethod | None
+    private_key_jwt: PrivateKeyJwtMethod | None
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002  # Authlib's signature
+        """Tell Authlib's registry whether this client may authenticate with ``method``."""
+        if method in {"client_secret_basic", "client_secret_post"}:
+            return self.client_secret is not None
+        return method == "private_key_jwt" and self.private_key_jwt is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeGrant:
+    """One line of a rule's ``scopes``: granted always, or if the subject token carries one of ``needs``."""
+
+    scope: str
+    always: bool
+    needs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSource:
+    """One line of a rule's ``claims``: copied from the subject token, or a fixed value."""
+
+    name: str
+    copy: ClaimPath | None
+    value: object
+    """Frozen JSON: tuples and read-only mappings inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of an audience. Its conditions choose it; ``presenter`` and ``scopes`` are checked afterwards."""
+
+    id: str
+    source: Source
+    why: str | None
+    clients: frozenset[str] | None
+    """Client identifiers; ``None`` (any client) only in a rule that denies."""
+    subject_issuers: frozenset[str] | None
+    """Names of files under ``issuers/``; ``None`` (any issuer) only in a rule that denies."""
+    subject_claims: tuple[Condition, ...]
+    deny: str | None
+    """The text for the operator; ``None`` for a rule that permits."""
+    presenter: Literal["audience", "authorized_party", "any"]
+    scopes: tuple[ScopeGrant, ...]
+    claims: tuple[ClaimSource, ...]
+    token_lifetime: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetService:
+    """``audiences/NAME.yaml``: one downstream API."""
+
+    name: str
+    source: Source
+    audience: str
+    resources: frozenset[str]
+    token_lifetime: int | None
+    scopes: frozenset[str]
+    rules: tuple[Rule, ...]
+    rules_by_client: Mapping[str, tuple[Rule, ...]]
+    """The rules that can apply to a client, in file order: those that name it, and denials that name nobody.
+    A client that no permitting rule names is not in here at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The whole of what the service believes and allows, loaded without a fault."""
+
+    directory: str
+    sha256: str
+    """Of the loaded files' names and bytes: says which policies are in force."""
+    server: ServerSettings
+    issuers: Mapping[str, TrustedIssuer]
+    """By ``issuer``, exactly as in the token's ``iss``."""
+    clients: Mapping[str, RegisteredClient]
+    """By ``client_id``."""
+    targets: Mapping[str, TargetService]
+    """By ``audience`` and by each of ``resources``."""

@@ -1,0 +1,48 @@
+"""The exchange itself (RFC 8693 §2): the order of trust, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from exchange.audit import Attempt
+from exchange.config.values import RegisteredClient
+from exchange.model import IssuedToken, Permit, Role, Secret, TokenExchangeRequest, TokenTypeIdentifier, VerifiedToken
+from exchange.policy.decide import Decide
+
+
+class ValidateToken(Protocol):
+    def __call__(self, token: Secret, role: Role) -> VerifiedToken: ...
+
+
+class Mint(Protocol):
+    def __call__(self, permit: Permit, issued_token_type: TokenTypeIdentifier) -> IssuedToken: ...
+
+
+class TokenExchange:
+    """Trade a ``subject_token`` for a token that the target service accepts."""
+
+    def __init__(self, *, validate: ValidateToken, decide: Decide, mint: Mint) -> None:
+        self._validate = validate
+        self._decide = decide
+        self._mint = mint
+
+    def exchange(
+        self, request: TokenExchangeRequest, client: RegisteredClient, attempt: Attempt
+    ) -> IssuedToken:
+        """Return the issued token, or raise the ``Refusal`` of the room that found a reason.
+
+        The lines are the order of trust: no line runs until the one above it has returned.
+        """
+        subject = self._validate(request.subject_token, Role.SUBJECT)  # RFC 8693 §2.1, RFC 8725 §3.12
+        attempt.subject = subject
+
+        actor = self._validate(request.actor_token, Role.ACTOR) if request.actor_token else None
+        attempt.actor = actor
+
+        decision = self._decide(request, client, subject, actor)  # RFC 8693 §2.2.2, RFC 8707 §2
+        attempt.decision = decision
+        permit = decision.permit_or_refuse()
+
+        issued = self._mint(permit, request.requested_token_type)  # RFC 9068 §2, RFC 8693 §2.2.1
+        attempt.issued = issued
+        return issued
