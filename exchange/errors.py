@@ -1,9 +1,9 @@
 """Every way in which the service says no: a closed set of reasons, and the one exception that carries them.
 
-A reason is a stable slug. It decides the wire ``error``, the HTTP status and the public sentence, and it is the
-same in the response, the audit record, the metrics, ``exchange explain`` and the tests. Public sentences are
-constants: nothing of a request, a token or another server is ever put into one (RFC 6749 §5.2 also limits their
-characters, and an echo is how tokens get into other people's logs).
+A reason is a stable slug. It decides the wire ``error``, the HTTP status and the public sentence, and it is
+the same in the response, the audit record, the metrics, ``exchange explain`` and the tests. Public
+sentences are constants: nothing of a request, a token or another server is ever put into one (RFC 6749 §5.2
+also limits their characters, and an echo is how tokens get into other people's logs).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ SERVER_ERROR = "server_error"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One entry of the closed set: the wire code (RFC 6749 §5.2, RFC 8693 §2.2.2), status and public sentence."""
+    """One entry of the closed set: the wire code (RFC 6749 §5.2, RFC 8693 §2.2.2), status and public
+    sentence.
+    """
 
     slug: str
     error: str
@@ -38,9 +40,9 @@ class Reason:
 class Refusal(Exception):  # noqa: N818  # it is an answer, not a defect
     """A well-defined no.
 
-    ``reason`` is a slug of ``REASONS`` (anything else is a bug and raises ``KeyError``). ``description`` replaces
-    the public sentence where one reason has several kinds; it must be a constant too. ``detail`` is private: it
-    goes to the audit record and never to the client. ``retry_after`` is in seconds.
+    ``reason`` is a slug of ``REASONS`` (anything else is a bug and raises ``KeyError``). ``description``
+    replaces the public sentence where one reason has several kinds; it must be a constant too. ``detail``
+    is private: it goes to the audit record and never to the client. ``retry_after`` is in seconds.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not a defect
 def token_refusal(
     role: Role, suffix: str, *, description: str | None = None, detail: str | None = None
 ) -> Refusal:
-    """Return the refusal of a subject token or of its twin, the actor token: ``expired`` → ``…_token_expired``."""
+    """Return the refusal of a subject token or of its twin, the actor token: ``expired`` →
+    ``…_token_expired``.
+    """
     return Refusal(f"{role}_token_{suffix}", description=description, detail=detail)
 
 
@@ -107,7 +111,8 @@ _REQUEST = (
         "requested_token_type_unsupported",
         INVALID_REQUEST,
         400,
-        "Only access tokens are issued; leave requested_token_type out, or send the URN of access_token or jwt.",
+        "Only access tokens are issued; leave requested_token_type out, or send the URN of access_token"
+        " or jwt.",
     ),
     Reason(
         "actor_token_type_without_actor_token",
@@ -116,7 +121,10 @@ _REQUEST = (
         "Send actor_token and actor_token_type together, or neither.",
     ),
     Reason(
-        "rate_limited", TEMPORARILY_UNAVAILABLE, 429, "Too many requests; try again after Retry-After seconds."
+        "rate_limited",
+        TEMPORARILY_UNAVAILABLE,
+        429,
+        "Too many requests; try again after Retry-After seconds.",
     ),
 )
 
@@ -133,19 +141,34 @@ _CLIENT = (
 # Each has its twin for the actor token; {token} becomes subject_token or actor_token.
 _TOKEN = (
     ("type_unsupported", "Present an access token; {token}_type must be the URN of access_token or jwt."),
-    ("malformed", "The {token} is not a well-formed signed JWT; present the access token as it was received."),
+    (
+        "malformed",
+        "The {token} is not a well-formed signed JWT; present the access token as it was received.",
+    ),
     ("too_large", "The {token} is too large; send at most 16 KiB."),
-    ("encrypted", "The {token} is encrypted; have its issuer issue signed JWT access tokens for this client."),
-    ("issuer_not_trusted", "The issuer of the {token} is not trusted here; ask the operator to configure it."),
+    (
+        "encrypted",
+        "The {token} is encrypted; have its issuer issue signed JWT access tokens for this client.",
+    ),
+    (
+        "issuer_not_trusted",
+        "The issuer of the {token} is not trusted here; ask the operator to configure it.",
+    ),
     ("issuer_disabled", "The issuer of the {token} is switched off here; ask the operator."),
     (
         "issuer_unrecognisable",
         "The issuer of the {token} makes access tokens that cannot be told from ID tokens; they are refused.",
     ),
     ("algorithm_not_allowed", "The {token} is signed with an algorithm that is not allowed for its issuer."),
-    ("key_unknown", "The key that signed the {token} is not among the keys of its issuer; get a fresh token."),
+    (
+        "key_unknown",
+        "The key that signed the {token} is not among the keys of its issuer; get a fresh token.",
+    ),
     ("signature_invalid", "The signature of the {token} does not verify; present the token unchanged."),
-    ("header_refused", "The {token} has a header parameter that is refused; get a plain signed access token."),
+    (
+        "header_refused",
+        "The {token} has a header parameter that is refused; get a plain signed access token.",
+    ),
     ("expired", "The {token} has expired; get a fresh one from its issuer."),
     ("not_yet_valid", "The {token} is not yet valid; check the clocks."),
     ("too_old", "The {token} was issued too long ago; get a fresh one from its issuer."),
@@ -158,8 +181,10 @@ _TOKEN = (
     ("is_other_kind", "The {token} is a token of another kind; present an access token."),
     (
         "kind_unproven",
-        "Nothing shows that the {token} is an access token; present the access token, or ask the operator"
-        " whether the profile of its issuer fits.",
+        (
+            "Nothing shows that the {token} is an access token; present the access token, or ask the operator"
+            " whether the profile of its issuer fits."
+        ),
     ),
     ("audience_mismatch", "The {token} was issued for another audience than is accepted here."),
     ("inactive", "The issuer says that the {token} is not active; get a fresh one."),
@@ -178,7 +203,9 @@ _TARGET = (
         400,
         "No rule of the requested target names this client; ask the owner of the target for one.",
     ),
-    Reason("too_many_targets", INVALID_TARGET, 400, "The request names more targets than are allowed at once."),
+    Reason(
+        "too_many_targets", INVALID_TARGET, 400, "The request names more targets than are allowed at once."
+    ),
 )
 
 _POLICY = (
@@ -204,7 +231,8 @@ _POLICY = (
         "presenter_mismatch",
         INVALID_REQUEST,
         400,
-        "The subject_token was neither sent to this client nor issued to it; present a token meant for this client.",
+        "The subject_token was neither sent to this client nor issued to it; present a token meant for"
+        " this client.",
     ),
     Reason(
         "scope_not_permitted",
@@ -218,8 +246,18 @@ _POLICY = (
         400,
         "A condition of the policy could not be evaluated for this token; ask the owner of the target.",
     ),
-    Reason("may_act_mismatch", INVALID_REQUEST, 400, "The may_act claim of the subject_token names another actor."),
-    Reason("actor_not_client", INVALID_REQUEST, 400, "The actor_token does not identify the authenticated client."),
+    Reason(
+        "may_act_mismatch",
+        INVALID_REQUEST,
+        400,
+        "The may_act claim of the subject_token names another actor.",
+    ),
+    Reason(
+        "actor_not_client",
+        INVALID_REQUEST,
+        400,
+        "The actor_token does not identify the authenticated client.",
+    ),
     Reason("delegation_required", INVALID_REQUEST, 400, "This exchange needs an actor_token; send one."),
     Reason(
         "delegation_not_allowed", INVALID_REQUEST, 400, "Delegation is not allowed here; send no actor_token."
@@ -244,7 +282,10 @@ _DPOP = (
     Reason("dpop_proof_invalid", INVALID_DPOP_PROOF, 400, "The DPoP proof is not valid; make a fresh one."),
     Reason("dpop_proof_used", INVALID_DPOP_PROOF, 400, "The DPoP proof was used before; make a fresh one."),
     Reason(
-        "dpop_nonce_required", USE_DPOP_NONCE, 400, "Use the nonce of the DPoP-Nonce header in the DPoP proof."
+        "dpop_nonce_required",
+        USE_DPOP_NONCE,
+        400,
+        "Use the nonce of the DPoP-Nonce header in the DPoP proof.",
     ),
 )
 
@@ -267,7 +308,9 @@ _OURS = (
         503,
         "The store cannot be reached now; try again after Retry-After seconds.",
     ),
-    Reason("internal_error", SERVER_ERROR, 500, "Something went wrong here; name the request_id to the operator."),
+    Reason(
+        "internal_error", SERVER_ERROR, 500, "Something went wrong here; name the request_id to the operator."
+    ),
 )
 
 

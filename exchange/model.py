@@ -139,7 +139,9 @@ class VerifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What policy allows to be issued. Only ``exchange.policy`` makes one; only ``exchange.issuance`` uses it."""
+    """What policy allows to be issued. Only ``exchange.policy`` makes one; only ``exchange.issuance`` uses
+    it.
+    """
 
     rule: str
     client_id: str

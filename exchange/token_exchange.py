@@ -6,7 +6,15 @@ from typing import Protocol
 
 from exchange.audit import Attempt
 from exchange.config.values import RegisteredClient
-from exchange.model import IssuedToken, Permit, Role, Secret, TokenExchangeRequest, TokenTypeIdentifier, VerifiedToken
+from exchange.model import (
+    IssuedToken,
+    Permit,
+    Role,
+    Secret,
+    TokenExchangeRequest,
+    TokenTypeIdentifier,
+    VerifiedToken,
+)
 from exchange.policy.decide import Decide
 
 

@@ -1,0 +1,23 @@
+"""The command line: ``exchange COMMAND``; one module a command."""
+
+from __future__ import annotations
+
+import click
+
+from exchange.cli import check, client_secret, keys
+
+
+@click.group()
+@click.version_option(package_name="token-exchange-service")
+def main() -> None:
+    """Token exchange (RFC 8693): look after its policies, clients and keys."""
+
+
+COMMANDS = {
+    "check": check.command,
+    "client-secret": client_secret.command,
+    "keys": keys.command,
+}
+
+for _name, _command in COMMANDS.items():
+    main.add_command(_command, _name)

@@ -1,0 +1,74 @@
+"""Prometheus metrics, right across gunicorn's workers when ``PROMETHEUS_MULTIPROC_DIR`` is set
+(gunicorn_conf).
+
+Labels come from closed sets only: reasons, outcomes and names of files under ``policies/``. A subject, a
+``jti`` or anything a caller can choose is never a label: it would leak, and grow without bound.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """What the service counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._attempts = Counter(
+            "exchange_attempts_total",
+            "Token exchange attempts by outcome (issued, refused, failed) and reason (empty when issued).",
+            ["outcome", "reason"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "exchange_attempt_duration_seconds",
+            "Time from the opened to the recorded attempt.",
+            ["outcome"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._key_fetches = Counter(
+            "exchange_key_fetches_total",
+            "Fetches of the keys of an issuer or client, by its file's name and result.",
+            ["source", "result"],
+            registry=self.registry,
+        )
+        self._policies = Gauge(
+            "exchange_policies_info",
+            "The policies in force; the value is 1.",
+            ["sha256"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+
+    def attempt(self, outcome: str, reason: str, seconds: float) -> None:
+        """Count one attempt."""
+        self._attempts.labels(outcome, reason).inc()
+        self._seconds.labels(outcome).observe(seconds)
+
+    def key_fetch(self, source: str, result: str) -> None:
+        """Count one fetch of keys; ``source`` is a configured name, ``result`` a slug of a closed set."""
+        self._key_fetches.labels(source, result).inc()
+
+    def policies_in_force(self, sha256: str) -> None:
+        """Say in this worker which policies it serves."""
+        self._policies.labels(sha256).set(1)
+
+    def exposition(self) -> bytes:
+        """Return the text format: of all workers together where they share a directory, else of this
+        process.
+        """
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,44 @@
+"""Authorization server metadata (RFC 8414), built from what is really switched on."""
+
+from __future__ import annotations
+
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+
+from exchange.config.values import Policies
+from exchange.jose import ASYMMETRIC_ALGORITHMS
+from exchange.web.authorization_server import GRANT_TYPE
+from exchange.web.endpoint_urls import EndpointUrls
+
+_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+
+
+def metadata(policies: Policies, urls: EndpointUrls) -> dict[str, object]:
+    """Return the metadata document of RFC 8414 §2.
+
+    ``response_types_supported`` is left out: there is no authorization endpoint, and §3.2 says that members
+    without elements are omitted, which wins over its being required (docs/adr/0003).
+    """
+    clients = policies.clients.values()
+    methods = [
+        name
+        for name in _METHODS
+        if any(client.check_endpoint_auth_method(name, "token") for client in clients)
+    ]
+    document = AuthorizationServerMetadata(
+        issuer=urls.issuer,
+        token_endpoint=urls.token,
+        jwks_uri=urls.jwks,
+        grant_types_supported=[GRANT_TYPE],
+    )
+    if methods:
+        document["token_endpoint_auth_methods_supported"] = methods
+    if "private_key_jwt" in methods:
+        document["token_endpoint_auth_signing_alg_values_supported"] = sorted(_assertion_algorithms(policies))
+    return dict(document)
+
+
+def _assertion_algorithms(policies: Policies) -> frozenset[str]:
+    used = (
+        client.private_key_jwt.algorithms for client in policies.clients.values() if client.private_key_jwt
+    )
+    return frozenset().union(*used) & ASYMMETRIC_ALGORITHMS
