@@ -1,0 +1,98 @@
+# What a developer does here, each with one word. `make` alone lists the words.
+#
+# Everything is installed into .venv from the lock files, with hashes, once and again when a lock changes: the
+# stamps in .venv remember it. Nothing outside this directory is touched.
+
+PYTHON  ?= python3
+WORKERS ?= 2
+T       ?= tests
+
+BIN     := .venv/bin
+PIP     := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
+CHECKED := exchange tests examples
+TYPED   := exchange examples tests/support
+
+# npm's part of the interop tests; without npm those tests say loudly that they were skipped.
+INTEROP := $(if $(shell command -v npm 2>/dev/null),tests/interop/node_modules/.installed)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help dev run demo test check static format lint types imports policies fmt lock clean
+
+help: ## List these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: .venv/dev.installed $(INTEROP) ## Install all that developing needs into .venv
+	@echo "Ready. Now: make test, or make check before you push."
+
+run: .venv/runtime.installed ## Serve on PORT (8080) with a demo IdP, show an exchange, keep serving
+	@$(BIN)/python examples/demo.py --serve
+
+demo: .venv/runtime.installed ## Do a real exchange on free ports, check it, clean up
+	@$(BIN)/python examples/demo.py
+
+test: .venv/dev.installed $(INTEROP) ## Run the tests; T=path runs some, WORKERS=n runs n at a time
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(T)
+
+check: static test ## Everything that must hold before a push: static, then test
+
+static: format lint types imports policies ## Check format, lint, types, imports and policies
+
+format: .venv/dev.installed
+	@echo "== format" && $(BIN)/ruff format --check $(CHECKED)
+
+lint: .venv/dev.installed
+	@echo "== lint" && $(BIN)/ruff check $(CHECKED)
+
+types: .venv/dev.installed
+	@echo "== types" && $(BIN)/mypy $(TYPED)
+
+imports: .venv/dev.installed
+	@echo "== imports" && $(BIN)/lint-imports
+
+policies: .venv/runtime.installed ## Check policies/ for faults and dangers
+	@echo "== policies" && $(BIN)/exchange check --strict policies
+
+fmt: .venv/dev.installed ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+
+# setuptools builds the editable install (pyproject.toml), so it is locked like everything else; uv makes the locks.
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
+
+lock: .venv/dev.installed ## Choose versions anew and write both lock files
+	@echo 'setuptools>=80' | $(UV_COMPILE) --upgrade --output-file requirements.lock setup.cfg -
+	@printf 'setuptools>=80\nuv\n' | $(UV_COMPILE) --upgrade --output-file requirements-dev.lock \
+		--constraints requirements.lock --extra dev setup.cfg -
+
+clean: ## Remove all that was made here: .venv, caches, node_modules, and var/ with its keys
+	rm -rf .venv var build *.egg-info tests/interop/node_modules .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'This needs Python 3.11 or later as "$(PYTHON)". If yours has another name: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'This Python cannot make a virtual environment: it has no ensurepip. On Debian and Ubuntu:'; \
+		echo '    sudo apt-get install python3-venv'; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+.venv/runtime.installed: requirements.lock setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing the service and what it needs (requirements.lock)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.installed: requirements-dev.lock requirements.lock setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing the service and the tools (requirements-dev.lock)"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch .venv/runtime.installed $@
+
+tests/interop/node_modules/.installed: tests/interop/package.json tests/interop/package-lock.json
+	@echo "Installing the peers of the interop tests (tests/interop/package-lock.json)"
+	@cd tests/interop && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
