@@ -1,0 +1,1 @@
+"""Who is asking: client authentication (RFC 6749 §2.3)."""

@@ -1,0 +1,1 @@
+"""What must not happen twice, remembered for all workers and across restarts."""
