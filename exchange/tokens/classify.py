@@ -1,9 +1,9 @@
 """What a token *is*: decided by what it carries and how its issuer marks access tokens, never by its label.
 
 The order is part of the rule. Whatever describes another kind refuses, whatever else the token carries; only
-then does a marker of the issuer's profile count, and what no marker proves is refused. Nothing merely "looks
-like" an access token: many ID tokens carry nothing that says so (no ``nonce``, no hash), and many access tokens
-carry ``azp``, ``auth_time`` and profile claims.
+then does a marker of the issuer's profile count, and what no marker proves is refused. Looks prove nothing:
+many ID tokens carry no sign of it (no ``nonce``, no hash), and many access tokens carry ``azp``,
+``auth_time`` and profile claims.
 
 Why, product by product: ``docs/adr/0030-kind-by-positive-proof.md``.
 """

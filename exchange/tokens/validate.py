@@ -1,0 +1,193 @@
+"""From an unverified string to a ``VerifiedToken`` (RFC 8693 §2.1, RFC 8725, RFC 9068 §4).
+
+The lines of ``TokenValidator.__call__`` are the order of trust. No network before ``iss`` is known to be
+configured, no claim believed before the signature, no audience looked at before the kind: an ID token for
+somebody else is still refused as an ID token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from exchange.config.values import MarkerAlternative, ServerSettings, TrustedIssuer
+from exchange.errors import Refusal, token_refusal
+from exchange.jose import (
+    MalformedJws,
+    PublicKey,
+    SignatureInvalid,
+    UnverifiedJws,
+    parse_unverified,
+    verify_signature,
+)
+from exchange.model import Claims, Role, Secret, TokenKind, VerifiedToken
+from exchange.tokens.claim_values import read_claims
+from exchange.tokens.classify import Classification, classify
+from exchange.tokens.header_policy import check_header
+from exchange.tokens.times import check_times
+from exchange.trust import KeyCache, KeysUnavailable, KeyUnknown, TrustedIssuers
+
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+
+_REFUSED_KINDS = {
+    TokenKind.ID_TOKEN: "is_id_token",
+    TokenKind.OTHER: "is_other_kind",
+    TokenKind.UNPROVEN: "kind_unproven",
+}
+
+
+class TokenValidator:
+    """Verifies subject and actor tokens alike: an actor token is held to every rule of a subject token."""
+
+    def __init__(self, *, issuers: TrustedIssuers, server: ServerSettings, clock: Clock) -> None:
+        self._issuers = issuers
+        self._skew = server.clock_skew
+        self._clock = clock
+
+    def __call__(self, token: Secret, role: Role) -> VerifiedToken:
+        """Return what ``token`` says, verified. Raises the ``Refusal`` of the first check that fails."""
+        unverified = _parse(token, role)
+        check_header(unverified.header, role)
+        issuer, keys = self._issuer(unverified.claims, role)
+        _verify_signature(unverified, issuer, keys, role)
+        header, claims = unverified.header, unverified.claims
+
+        _refuse_unrecognisable(issuer, role)
+        validity = check_times(claims, issuer, role, now=self._clock(), skew=self._skew)
+        classification = classify(header, claims, issuer)
+        _require_access_token(classification, issuer, role)
+        values = read_claims(claims, issuer, role)
+        _check_audience(values.audience, issuer, role)
+        _check_conditions(claims, issuer, role)
+        _refuse_what_would_be_lost(claims, role)
+        return VerifiedToken(
+            role=role,
+            kind=classification.kind,
+            evidence=classification.evidence,
+            issuer=issuer.issuer,
+            issuer_name=issuer.name,
+            claims=claims,
+            subject=values.subject.text,
+            qualified_subject=values.subject.qualified,
+            audience=values.audience,
+            scopes=values.scopes,
+            authorized_party=values.authorized_party,
+            issued_at=validity.issued_at,
+            expires_at=validity.expires_at,
+            token_id=values.token_id,
+            sha256=hashlib.sha256(token.reveal().encode()).hexdigest(),
+        )
+
+    def _issuer(self, unverified_claims: Claims, role: Role) -> tuple[TrustedIssuer, KeyCache]:
+        """``iss`` is a key into the configured issuers and nothing else: it is never fetched from."""
+        iss = unverified_claims.get("iss")
+        if iss is None:
+            raise token_refusal(role, "claim_missing", detail="iss")
+        if not isinstance(iss, str):
+            raise token_refusal(role, "claim_malformed", detail="iss is not a string")
+        trusted = self._issuers.get(iss)
+        if trusted is None:
+            raise token_refusal(role, "issuer_not_trusted")
+        if not trusted[0].enabled:
+            raise token_refusal(role, "issuer_disabled", detail=f"issuer {trusted[0].name}")
+        return trusted
+
+
+def _parse(token: Secret, role: Role) -> UnverifiedJws:
+    try:
+        return parse_unverified(token)
+    except MalformedJws as malformed:
+        opaque = malformed.cause == "malformed" and "." not in token.reveal()
+        detail = "no JWT at all: an opaque token, whose issuer alone knows what it says" if opaque else None
+        raise token_refusal(role, malformed.cause, detail=detail) from None
+
+
+def _verify_signature(unverified: UnverifiedJws, issuer: TrustedIssuer, keys: KeyCache, role: Role) -> None:
+    algorithm = str(unverified.header["alg"])
+    # The issuer's list decides, never the token (RFC 8725 §3.1).
+    if algorithm not in issuer.algorithms:
+        detail = f"{algorithm} is not among the algorithms of issuer {issuer.name}"
+        raise token_refusal(role, "algorithm_not_allowed", detail=detail)
+    key = _find_key(unverified, algorithm, issuer, keys, role)
+    try:
+        verify_signature(unverified, key, algorithm)
+    except SignatureInvalid:
+        raise token_refusal(role, "signature_invalid", detail=f"issuer {issuer.name}") from None
+
+
+def _find_key(
+    unverified: UnverifiedJws, algorithm: str, issuer: TrustedIssuer, keys: KeyCache, role: Role
+) -> PublicKey:
+    key_id = unverified.header.get("kid")
+    try:
+        key = keys.find(str(key_id) if key_id is not None else None, algorithm)
+    except KeyUnknown:
+        raise token_refusal(role, "key_unknown", detail=f"issuer {issuer.name}") from None
+    except KeysUnavailable as unavailable:
+        detail = f"issuer {issuer.name}"
+        raise Refusal("issuer_keys_unavailable", detail=detail, retry_after=unavailable.retry_after) from None
+    if not _is_key_of(key, issuer):
+        raise token_refusal(
+            role, "key_unknown", detail=f"issuer {issuer.name}: the key is confined to another"
+        )
+    return key
+
+
+def _is_key_of(key: PublicKey, issuer: TrustedIssuer) -> bool:
+    """Entra confines some keys of a shared set to one tenant's issuer; a template there names all tenants."""
+    confined_to = key.issuer
+    if confined_to is None or "://" not in confined_to or "{" in confined_to:
+        return True
+    return confined_to == issuer.issuer
+
+
+def _refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:
+    """Even ``at+jwt`` is no proof where one function makes both kinds of token."""
+    if issuer.profile.never is not None:
+        detail = f"profile {issuer.profile.name}: {issuer.profile.never}"
+        raise token_refusal(role, "issuer_unrecognisable", detail=detail)
+
+
+def _require_access_token(classification: Classification, issuer: TrustedIssuer, role: Role) -> None:
+    """RFC 8725 §3.12: what was issued as another kind is never taken for an access token."""
+    if classification.kind is TokenKind.ACCESS_TOKEN:
+        return
+    markers = "; or ".join(_readable(alternative) for alternative in issuer.marker)
+    raise token_refusal(
+        role,
+        _REFUSED_KINDS[classification.kind],
+        detail=f"evidence: {classification.evidence}. Access tokens of issuer {issuer.name} (profile"
+        f" {issuer.profile.name}) are marked by {markers}. {issuer.profile.advice}",
+    )
+
+
+def _readable(alternative: MarkerAlternative) -> str:
+    headers = (f"header {condition}" for condition in alternative.header)
+    return " and ".join((*headers, *(f"claim {condition}" for condition in alternative.claims)))
+
+
+def _check_audience(audience: frozenset[str], issuer: TrustedIssuer, role: Role) -> None:
+    """A token for nobody is not one for everybody: no audience is a mismatch, too (RFC 7519 §4.1.3)."""
+    if audience.isdisjoint(issuer.audience):
+        given = "none of the values" if audience else "no value"
+        detail = f"{given} in {issuer.audience_claim} is an audience of issuer {issuer.name}"
+        raise token_refusal(role, "audience_mismatch", detail=detail)
+
+
+def _check_conditions(claims: Claims, issuer: TrustedIssuer, role: Role) -> None:
+    for condition in issuer.require:
+        if not condition.holds(claims):
+            raise token_refusal(role, "claim_refused", detail=f"issuer {issuer.name} requires {condition}")
+
+
+def _refuse_what_would_be_lost(claims: Claims, role: Role) -> None:
+    """Refuse what an exchange without proofs and delegation would drop. Presence counts, not the value."""
+    if "cnf" in claims:  # RFC 7800 §3.1: a token bound to a key must not become one that anybody can use
+        raise token_refusal(role, "proof_missing", detail="cnf; proofs of possession are not verified here")
+    if (
+        "act" in claims
+    ):  # RFC 8693 §4.1: the chain says who acts; issued without it, the token would hide them
+        raise Refusal("delegation_not_allowed", detail=f"the {role} token carries act")
+    if "may_act" in claims:  # RFC 8693 §4.4: whom it names is not checked here, so nobody is allowed
+        raise Refusal("may_act_mismatch", detail=f"the {role} token carries may_act")
