@@ -28,6 +28,10 @@ _NAME_THAT_IS_A_URI = re.compile(r"(?:https?://|urn:|api://|spiffe://)[A-Za-z0-9
 class Traced(Protocol):
     """The trace of a decision: every rule and condition that was looked at."""
 
+    @property
+    def rule(self) -> str | None:
+        """The rule that decided, if one did."""
+
     def to_json(self) -> object: ...
 
 
@@ -44,7 +48,6 @@ class Attempt:
         self.subject: VerifiedToken | None = None
         self.actor: VerifiedToken | None = None
         self.trace: Traced | None = None
-        self.rule: str | None = None
         self.issued: IssuedToken | None = None
         self.refusal: Refusal | None = None
 
@@ -73,7 +76,7 @@ class Attempt:
             "request": _request(self.request),
             "subject": _token(self.subject),
             "actor": _token(self.actor),
-            "rule": self.rule,
+            "rule": self.trace.rule if self.trace else None,
             "trace": self.trace.to_json() if self.trace else None,
             "issued": _issued(self.issued),
             "policies": self.policies,

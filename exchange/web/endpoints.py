@@ -4,15 +4,17 @@ out.
 
 from __future__ import annotations
 
+from typing import cast
+
 import flask
 from flask import Blueprint, Response, g
 
 from exchange.metrics import CONTENT_TYPE
-from exchange.web.authorization_server import FormRequest
 from exchange.web.credentials import parse_credentials
 from exchange.web.errors import error_page
 from exchange.web.form import parse_form
 from exchange.web.serving import serving
+from exchange.web.token_exchange_grant import FormRequest
 from exchange.web.token_response import json_response
 
 endpoints = Blueprint("endpoints", __name__)
@@ -30,9 +32,14 @@ def token() -> Response:
         attempt.policies = snapshot.policies.sha256
         form = parse_form(flask.request)
         credentials = parse_credentials(flask.request, form)
-        request = FormRequest(snapshot.urls.token, form, credentials, attempt)
-        response: Response = snapshot.server.create_token_response(request)
-        return response
+        request = FormRequest(
+            snapshot.urls.token,
+            form,
+            credentials=credentials,
+            has_dpop_proof="DPoP" in flask.request.headers,
+            attempt=attempt,
+        )
+        return cast("Response", snapshot.server.create_token_response(request))
 
 
 @endpoints.get(_METADATA, provide_automatic_options=False)

@@ -6,8 +6,8 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
 from exchange.config.values import Policies
 from exchange.jose import ASYMMETRIC_ALGORITHMS
-from exchange.web.authorization_server import GRANT_TYPE
 from exchange.web.endpoint_urls import EndpointUrls
+from exchange.web.token_exchange_grant import GRANT_TYPE
 
 _METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 
