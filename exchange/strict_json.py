@@ -24,7 +24,7 @@ _MIN_INTEGER: Final = -(2**63)
 _STRING: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
 _NOT_A_BRACKET: Final = re.compile(r"[^\[\]{}]+")
 _ONE_KIND_OF_BRACKET: Final = str.maketrans("{}", "[]")
-_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 class InvalidJson(Exception):  # noqa: N818  # it says what the text is
@@ -60,7 +60,7 @@ def _refuse_depth(text: str) -> None:
 
 def _refuse_lone_surrogates(text: str, value: object) -> None:
     # A lone surrogate cannot be encoded: it would turn any later write (audit, response, store) into a 500.
-    if not _SURROGATE_ESCAPE.search(text):
+    if not _SURROGATE.search(text):
         return
     try:
         json.dumps(value, ensure_ascii=False).encode()
