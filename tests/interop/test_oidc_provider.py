@@ -1,0 +1,95 @@
+"""Tokens of a real OpenID provider: npm's ``oidc-provider``, found by discovery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+import pytest
+import requests
+
+from tests.interop.openid_provider import OpenIdProvider
+from tests.support.idp import BACKEND
+from tests.support.policies import AUDIENCE, BASIC
+from tests.support.service import ACCESS_TOKEN, ID_TOKEN, JWT, RunningService
+
+
+@pytest.fixture(scope="module")
+def tokens(provider: OpenIdProvider) -> dict[str, Any]:
+    """Ada's: an RFC 9068 access token for the backend, and the ID token that came with it."""
+    return provider.log_in(resource=BACKEND)
+
+
+def exchange(service: RunningService, token: str, **parameters: str) -> requests.Response:
+    return service.exchange(token, BASIC, audience=AUDIENCE, **parameters)
+
+
+def assert_refused(service: RunningService, answer: requests.Response, reasons: set[str]) -> None:
+    body = answer.json()
+    assert (answer.status_code, body["error"]) == (400, "invalid_request")
+    assert body["reason"] in reasons
+    assert "access_token" not in body
+    [record] = service.audit(request_id=body["request_id"])
+    assert (record["outcome"], record["reason"]) == ("refused", body["reason"])
+
+
+@pytest.mark.parametrize("declared", [ACCESS_TOKEN, JWT])
+def test_a_users_access_token_is_exchanged(
+    trusting_service: RunningService, provider: OpenIdProvider, tokens: dict[str, Any], declared: str
+) -> None:
+    answer = exchange(trusting_service, tokens["access_token"], subject_token_type=declared)
+
+    assert answer.status_code == 200, answer.text
+    issued = answer.json()["access_token"]
+    header = jwt.get_unverified_header(issued)
+    [key] = [
+        key for key in jwt.PyJWKSet.from_dict(trusting_service.jwks()).keys if key.key_id == header["kid"]
+    ]
+    claims = jwt.decode(issued, key, ["ES256"], audience=AUDIENCE, issuer=trusting_service.issuer)
+    assert header["typ"] == "at+jwt"
+    assert claims["sub"] == "idp|ada"
+    assert claims["scope"] == "orders:read"
+    assert claims["exp"] <= jwt.decode(tokens["access_token"], options={"verify_signature": False})["exp"]
+
+
+@pytest.mark.parametrize("declared", [ACCESS_TOKEN, JWT, ID_TOKEN])
+def test_the_same_users_id_token_is_refused_whatever_it_is_called(
+    trusting_service: RunningService, tokens: dict[str, Any], declared: str
+) -> None:
+    answer = exchange(trusting_service, tokens["id_token"], subject_token_type=declared)
+
+    reasons = (
+        {"subject_token_type_unsupported"}
+        if declared == ID_TOKEN
+        else {"subject_token_is_id_token", "subject_token_kind_unproven"}
+    )
+    assert_refused(trusting_service, answer, reasons)
+
+
+def test_an_id_token_without_a_single_sign_of_one_is_refused(
+    trusting_service: RunningService, provider: OpenIdProvider
+) -> None:
+    bare = provider.log_in(resource=BACKEND, nonce=None)["id_token"]
+    claims = jwt.decode(bare, options={"verify_signature": False})
+    assert set(claims) == {"iss", "sub", "aud", "iat", "exp"}
+
+    assert_refused(trusting_service, exchange(trusting_service, bare), {"subject_token_kind_unproven"})
+
+
+def test_an_opaque_access_token_is_refused(
+    trusting_service: RunningService, provider: OpenIdProvider
+) -> None:
+    opaque = provider.log_in()["access_token"]
+    assert "." not in opaque
+
+    assert_refused(trusting_service, exchange(trusting_service, opaque), {"subject_token_malformed"})
+
+
+def test_a_machines_access_token_is_exchanged_too(
+    trusting_service: RunningService, provider: OpenIdProvider
+) -> None:
+    answer = exchange(trusting_service, provider.client_credentials_token())
+
+    assert answer.status_code == 200, answer.text
+    claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
+    assert claims["sub"] == "idp|shop-web"
