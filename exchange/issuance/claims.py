@@ -23,8 +23,8 @@ def access_token_claims(
     """Return the claims to sign, as plain JSON inside; times in seconds since the epoch.
 
     One audience is a string (RFC 7519 §4.1.3), which verifiers that compare strings take too. ``scope`` is
-    left out where nothing is granted: RFC 6749 §3.3 has no empty scope. Raises ``ValueError``, which is a defect
-    and not an answer, when the permit names a reserved claim.
+    left out where nothing is granted, since RFC 6749 §3.3 has no empty scope. Raises ``ValueError``, a defect
+    and no answer, when the permit names a reserved claim.
     """
     overridden = RESERVED_CLAIMS.intersection(permit.claims)
     if overridden:

@@ -1,0 +1,1 @@
+"""What is allowed. Pure: the same question always gets the same answer."""

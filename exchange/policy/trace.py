@@ -1,0 +1,178 @@
+"""Why a decision came out as it did: every rule and condition that was looked at, in order.
+
+The record is for the operator (audit, ``exchange explain``); a client gets the reason alone. It holds what
+conditions looked at and nothing else of the token, and nothing that only the caller chose: somebody may paste
+a token into ``scope`` or ``audience``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+from typing import Final, Literal
+
+from exchange.claim_path import MISSING
+from exchange.config.values import Rule, Source, TargetService
+from exchange.matchers import Condition
+
+MAX_TEXT: Final = 256
+"""Characters of one string in a trace."""
+MAX_MEMBERS: Final = 32
+"""Members of one array or object in a trace."""
+MAX_DEPTH: Final = 4
+"""Levels of arrays and objects in a trace. A condition looks at scalars and flat lists."""
+_MORE: Final = "…"
+
+ConditionKind = Literal["client", "subject.issuer", "subject.claims"]
+RuleOutcome = Literal["decided", "passed_over", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionTrace:
+    """One condition of one rule, and what it saw."""
+
+    kind: ConditionKind
+    expected: Condition | frozenset[str] | None
+    """``None`` where the rule names nobody, which holds only in a rule that denies."""
+    held: bool
+    value: object
+    """Frozen JSON, shortened; ``MISSING`` when the claim is absent."""
+
+    @property
+    def text(self) -> str:
+        """The condition as an operator reads it; never a value of the token."""
+        if isinstance(self.expected, Condition):
+            return str(self.expected)
+        if self.expected is None:
+            return "any"
+        return f"one_of [{', '.join(sorted(self.expected))}]"
+
+    def to_json(self) -> dict[str, object]:
+        """Return a JSON object; without ``value`` when the claim is absent."""
+        record: dict[str, object] = {"kind": self.kind, "text": self.text, "held": self.held}
+        return record if self.value is MISSING else {**record, "value": _plain(self.value)}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """One rule and its conditions, up to the first that did not hold."""
+
+    rule: Rule
+    conditions: tuple[ConditionTrace, ...]
+    outcome: RuleOutcome
+    """``failed``: a condition could not be evaluated, which refuses the request."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return a JSON object."""
+        return {
+            "id": self.rule.id,
+            "source": str(self.rule.source),
+            "outcome": self.outcome,
+            "conditions": [condition.to_json() for condition in self.conditions],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTrace:
+    """A check of the chosen rule that is no condition: it refuses without falling through to another rule."""
+
+    name: Literal["presenter", "scopes"]
+    text: str
+    held: bool
+    value: object
+    """Frozen JSON, shortened."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return a JSON object."""
+        return {"name": self.name, "text": self.text, "held": self.held, "value": _plain(self.value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The whole of one decision."""
+
+    target: str | None = None
+    """The file name under ``policies/audiences/``; ``None`` when the decision did not come that far."""
+    rules: tuple[RuleTrace, ...] = ()
+    checks: tuple[CheckTrace, ...] = ()
+    rule: str | None = None
+    """The rule that decided, to permit or to deny."""
+    source: Source | None = None
+    """Where that rule is written."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return a JSON object for the audit record; ``decided_by`` is null when no rule decided."""
+        decided_by = {"rule": self.rule, "source": str(self.source)} if self.rule is not None else None
+        return {
+            "target": self.target,
+            "rules": [rule.to_json() for rule in self.rules],
+            "checks": [check.to_json() for check in self.checks],
+            "decided_by": decided_by,
+        }
+
+
+class TraceRecorder:
+    """Collects the trace of one decision while it is being made; lives no longer than the decision."""
+
+    __slots__ = ("_checks", "_rules", "rule", "target")
+
+    def __init__(self) -> None:
+        self.target: TargetService | None = None
+        self.rule: Rule | None = None
+        self._rules: list[RuleTrace] = []
+        self._checks: list[CheckTrace] = []
+
+    @property
+    def rules(self) -> tuple[RuleTrace, ...]:
+        """The rules looked at so far."""
+        return tuple(self._rules)
+
+    def looked_at(self, rule: Rule, conditions: tuple[ConditionTrace, ...], outcome: RuleOutcome) -> None:
+        """Record one rule; the one that decided is the last."""
+        self._rules.append(RuleTrace(rule, conditions, outcome))
+        if outcome == "decided":
+            self.rule = rule
+
+    def checked(self, name: Literal["presenter", "scopes"], text: str, *, held: bool, value: object) -> None:
+        """Record a check of the chosen rule."""
+        self._checks.append(CheckTrace(name, text, held, seen(value)))
+
+    def finish(self) -> Trace:
+        """Return what was recorded, frozen."""
+        return Trace(
+            target=self.target.name if self.target else None,
+            rules=self.rules,
+            checks=tuple(self._checks),
+            rule=self.rule.id if self.rule else None,
+            source=self.rule.source if self.rule else None,
+        )
+
+
+def seen(value: object, depth: int = MAX_DEPTH) -> object:
+    """Return a frozen and shortened copy of a JSON value, ``MISSING`` as it is; never raises.
+
+    Shortened, because one long claim is recorded once for every condition that looked at it.
+    """
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + _MORE
+    if value is None or value is MISSING or isinstance(value, bool | int | float):
+        return value
+    if not isinstance(value, Mapping | list | tuple):
+        return type(value).__name__
+    if depth == 0:
+        return _MORE
+    if isinstance(value, Mapping):
+        members = {str(seen(str(name))): seen(value[name], depth - 1) for name in islice(value, MAX_MEMBERS)}
+        return MappingProxyType(
+            members if len(value) <= MAX_MEMBERS else {**members, _MORE: len(value) - MAX_MEMBERS}
+        )
+    items = tuple(seen(item, depth - 1) for item in value[:MAX_MEMBERS])
+    return items if len(value) <= MAX_MEMBERS else (*items, f"{_MORE} {len(value) - MAX_MEMBERS} more")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _plain(member) for name, member in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
