@@ -89,9 +89,9 @@ class DemoIdp:
 
     def _sign(self, person: str, claims: dict[str, Any], typ: str) -> str:
         now = int(time.time())
-        registered = {"iss": self.issuer, "sub": person, "iat": now, "exp": now + LIFETIME}
+        claims = {"iss": self.issuer, "sub": person, **claims, "iat": now, "exp": now + LIFETIME}
         headers = {"kid": self._key_id, "typ": typ}
-        return jwt.encode(registered | claims, self._key, algorithm="ES256", headers=headers)
+        return jwt.encode(claims, self._key, algorithm="ES256", headers=headers)
 
 
 class Handler(BaseHTTPRequestHandler):
