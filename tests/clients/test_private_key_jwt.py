@@ -41,7 +41,6 @@ from tests.clients.desk import (
 )
 from tests.support import keys
 
-
 # What passes.
 
 
@@ -110,7 +109,7 @@ def test_a_key_is_found_without_kid_where_one_fits(desk):
 
 @pytest.mark.parametrize("audience", [ISSUER, TOKEN_ENDPOINT])
 def test_an_assertion_made_by_authlib_passes(desk, audience):
-    pem = keys.private_key("RS256").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = keys.private_key("RS256", "a").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     token = private_key_jwt_sign(
         RSAKey.import_key(pem),
         "orders-bff",
@@ -274,7 +273,7 @@ def test_an_assertion_without_a_signature_is_refused(desk):
 
 
 def test_the_public_key_is_no_hmac_secret(desk):
-    public = keys.private_key("RS256").public_key()
+    public = keys.private_key("RS256", "a").public_key()
     for secret in (
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
