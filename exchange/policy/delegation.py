@@ -8,19 +8,21 @@ from exchange.errors import Refusal
 from exchange.model import VerifiedToken
 
 CHAIN_NOT_AVAILABLE: Final = (
-    "The subject_token carries act or may_act, and delegation is not available here;"
-    " present a token without them."
+    "The subject_token is itself delegated (act), and delegation is not available here;"
+    " present a token without an actor."
 )
 
 
 def refuse_delegation(subject: VerifiedToken, actor: VerifiedToken | None) -> None:
-    """Refuse an actor token, and a subject token with ``act`` or ``may_act``: ``delegation_not_allowed``.
+    """Refuse an actor token, and a subject token that speaks of actors.
 
-    Issuing without them would drop a delegation chain, or let a party act that ``may_act`` does not name.
+    Issuing without its ``act`` would drop a delegation chain; issuing without its ``may_act`` would lose whom
+    it allows. Raises ``Refusal``: ``delegation_not_allowed`` or ``may_act_mismatch``.
     """
     if actor is not None:
         raise Refusal("delegation_not_allowed")
-    for claim in ("act", "may_act"):
-        if claim in subject.claims:
-            detail = f"the subject token carries {claim}"
-            raise Refusal("delegation_not_allowed", description=CHAIN_NOT_AVAILABLE, detail=detail)
+    if "act" in subject.claims:  # RFC 8693 §4.1
+        detail = "the subject token carries act"
+        raise Refusal("delegation_not_allowed", description=CHAIN_NOT_AVAILABLE, detail=detail)
+    if "may_act" in subject.claims:  # RFC 8693 §4.4: whom it names is not checked here, so nobody is allowed
+        raise Refusal("may_act_mismatch", detail="the subject token carries may_act")
