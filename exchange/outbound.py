@@ -1,0 +1,292 @@
+"""The only door out: fetch one small document from a host that may be hostile, slow or somebody else's.
+
+The name is resolved once, every address is checked, and the connection goes to the very address that was
+checked. A check of the name followed by a fetch of the name would let DNS answer twice (rebinding). One
+deadline covers everything, down to each read from the socket: libraries start theirs anew with each byte.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.response import BaseHTTPResponse
+
+Resolve = Callable[[str, int], Sequence[str]]
+"""Host and port to the textual addresses of the host; raises ``OSError``."""
+
+FetchFailure = Literal[
+    "url_refused",
+    "unresolvable",
+    "address_refused",
+    "unreachable",
+    "tls_failed",
+    "timeout",
+    "not_found",
+    "redirected",
+    "status_refused",
+    "encoding_refused",
+    "too_large",
+    "broken",
+]
+
+MAX_DOCUMENT_BYTES: Final = 512 * 1024
+_CHUNK: Final = 16 * 1024
+_CONNECT_SECONDS: Final = 1.5
+"""For an address when there is another one to try; the last one gets all that is left."""
+_MAX_ADDRESSES: Final = 4
+_HEADERS: Final = {
+    "Accept": "application/json, application/jwk-set+json",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+    "User-Agent": "token-exchange",
+}
+
+# Reachable by anybody, by the special-purpose registries of IANA (RFC 6890): all but these.
+_NOT_PUBLIC_V4: Final = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        ),
+    )
+)
+# Of IPv6 only global unicast is public, without its transition, documentation and protocol assignments.
+_PUBLIC_V6: Final = ip_network("2000::/3")
+_NOT_PUBLIC_V6: Final = tuple(map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_NAT64: Final = ip_network("64:ff9b::/96")
+# What allow_private_network opens. Link-local stays shut: it is where clouds keep their credentials.
+_PRIVATE: Final = tuple(
+    map(
+        ip_network,
+        (
+            *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"),
+            *("fc00::/7", "::1/128"),
+        ),
+    )
+)
+
+# urllib3 warns with the text of headers that it cannot parse: words of a stranger do not go into our log.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+
+
+class FetchFailed(Exception):  # noqa: N818  # an outcome to be handled, not a defect
+    """Nothing usable came back. ``cause`` is ours, from a closed set; nothing of the other side is kept."""
+
+    def __init__(self, cause: FetchFailure) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """A URL taken apart and found acceptable."""
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    target: str
+
+
+class Fetcher:
+    """Fetches documents; safe to share between threads. ``resolve`` and ``tls`` replace the system's own."""
+
+    def __init__(self, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._resolve = resolve or _resolve_by_system
+        self._tls = tls or ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR add authorities
+
+    def get(
+        self, url: str, *, allow_insecure_http: bool, allow_private_network: bool, deadline: float
+    ) -> bytes:
+        """Return the body of a 200 answer, of at most ``MAX_DOCUMENT_BYTES``.
+
+        ``deadline`` is in seconds of ``time.monotonic`` and covers all but the resolver of the system.
+        ``https`` only; ``http`` where allowed and to loopback alone. No redirect, retry, proxy, cookie or
+        compression. Raises ``FetchFailed``, and nothing else.
+        """
+        try:
+            location = _accept(url, allow_insecure_http=allow_insecure_http)
+            addresses = self._addresses(location, allow_private_network=allow_private_network)
+            return self._get(location, addresses, deadline)
+        except FetchFailed:
+            raise
+        except TimeoutError:
+            raise FetchFailed("timeout") from None
+        except ssl.SSLError:
+            raise FetchFailed("tls_failed") from None
+        except Exception:  # noqa: BLE001  # whatever a hostile answer makes a library raise, it ends here
+            raise FetchFailed("broken") from None
+
+    def _addresses(self, location: _Location, *, allow_private_network: bool) -> list[str]:
+        try:
+            found = [ip_address(text) for text in self._resolve(location.host, location.port)]
+        except (OSError, UnicodeError):
+            raise FetchFailed("unresolvable") from None
+        if not found:
+            raise FetchFailed("unresolvable")
+        # All of them: a name that answers with a public and a private address is trying something.
+        for address in found:
+            if location.secure:
+                allowed = _is_public(address) or (allow_private_network and _is_private(address))
+            else:
+                allowed = address.is_loopback  # reached only where http was allowed
+            if not allowed:
+                raise FetchFailed("address_refused")
+        return [str(address) for address in found[:_MAX_ADDRESSES]]
+
+    def _get(self, location: _Location, addresses: list[str], deadline: float) -> bytes:
+        connection = self._connect(location, addresses, deadline)
+        try:
+            connection.sock = _DeadlineSocket(connection.sock, deadline)
+            connection.request(
+                "GET",
+                location.target,
+                headers={"Host": location.authority, **_HEADERS},
+                preload_content=False,
+                decode_content=False,
+            )
+            response = connection.getresponse()
+            try:
+                return _read_body(response)
+            finally:
+                response.close()
+        finally:
+            connection.close()
+
+    def _connect(
+        self, location: _Location, addresses: list[str], deadline: float
+    ) -> HTTPConnection | HTTPSConnection:
+        for position, address in enumerate(addresses, start=1):
+            last = position == len(addresses)
+            seconds = _remaining(deadline) if last else min(_remaining(deadline), _CONNECT_SECONDS)
+            connection = self._connection(location, address, seconds)
+            try:
+                connection.connect()
+            except (ConnectTimeoutError, NewConnectionError, TimeoutError):
+                connection.close()
+                if last:
+                    raise FetchFailed("unreachable" if time.monotonic() < deadline else "timeout") from None
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise FetchFailed("unreachable")
+
+    def _connection(
+        self, location: _Location, address: str, seconds: float
+    ) -> HTTPConnection | HTTPSConnection:
+        if not location.secure:
+            return HTTPConnection(address, location.port, timeout=seconds)
+        # server_hostname is what SNI says and what the certificate must be for; the address is only where.
+        return HTTPSConnection(
+            address, location.port, timeout=seconds, server_hostname=location.host, ssl_context=self._tls
+        )
+
+
+def _accept(url: str, *, allow_insecure_http: bool) -> _Location:
+    # Parsers differ on control characters, spaces and backslashes; urlsplit drops some of them.
+    if not url.isascii() or not url.isprintable() or set(url) & set(" \\#"):
+        raise FetchFailed("url_refused")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise FetchFailed("url_refused") from None
+    secure = parts.scheme == "https"
+    if not secure and not (allow_insecure_http and parts.scheme == "http"):
+        raise FetchFailed("url_refused")
+    if not host or "@" in parts.netloc or "%" in parts.netloc or port == 0:
+        raise FetchFailed("url_refused")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Location(secure, host, port or (443 if secure else 80), parts.netloc, target)
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _NOT_PUBLIC_V4)
+    if address in _NAT64:  # RFC 6052 §3.1: what is reached is the IPv4 address inside
+        return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
+
+
+def _is_private(address: IPv4Address | IPv6Address) -> bool:
+    return any(address in network for network in _PRIVATE)
+
+
+def _resolve_by_system(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+def _remaining(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _read_body(response: BaseHTTPResponse) -> bytes:
+    if response.status == 404:  # noqa: PLR2004
+        raise FetchFailed("not_found")
+    if response.status != 200:  # noqa: PLR2004
+        raise FetchFailed("redirected" if 300 <= response.status < 400 else "status_refused")  # noqa: PLR2004
+    # Nothing is ever inflated: 50 kB of gzip are 50 MB of memory.
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise FetchFailed("encoding_refused")
+    if int(response.headers.get("Content-Length", "0")) > MAX_DOCUMENT_BYTES:
+        raise FetchFailed("too_large")
+    body = bytearray()
+    while chunk := response.read1(_CHUNK):
+        body += chunk
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise FetchFailed("too_large")
+    return bytes(body)
+
+
+class _DeadlineSocket:
+    """A connected socket of which every read, for headers too, gets only the time that is left altogether."""
+
+    def __init__(self, connected: Any, deadline: float) -> None:
+        self._connected = connected
+        self._deadline = deadline
+
+    def makefile(self, *_: object, **__: object) -> io.BufferedReader:
+        return io.BufferedReader(_DeadlineReader(self._connected, self._deadline))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connected, name)
+
+
+class _DeadlineReader(io.RawIOBase):
+    def __init__(self, connected: Any, deadline: float) -> None:
+        super().__init__()
+        self._connected = connected
+        self._deadline = deadline
+        self._file = connected.makefile("rb", buffering=0)  # keeps the socket open until both are closed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._connected.settimeout(_remaining(self._deadline))
+        count: int | None = self._file.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

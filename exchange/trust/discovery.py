@@ -1,0 +1,93 @@
+"""From where an issuer's keys come to the keys themselves: metadata, then JWK Set, within one deadline.
+
+OpenID Connect Discovery 1.0 §4 appends its well-known path to the issuer; RFC 8414 §3 inserts its own between
+host and path. The first is by far the more common and is tried first.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from exchange.config.values import KeySource
+from exchange.jose import InvalidKeySet, KeySet
+from exchange.outbound import FetchFailed
+from exchange.strict_json import InvalidJson, parse_object
+
+KeysRefusal = Literal[
+    "metadata_malformed", "metadata_of_another_issuer", "key_set_malformed", "no_usable_keys"
+]
+
+
+class Fetch(Protocol):
+    """``exchange.outbound.Fetcher``: bytes, or ``FetchFailed``."""
+
+    def get(
+        self, url: str, *, allow_insecure_http: bool, allow_private_network: bool, deadline: float
+    ) -> bytes: ...
+
+
+class KeysRefused(Exception):  # noqa: N818  # an outcome to be handled, not a defect
+    """What came back is not to be used. ``cause`` is from a closed set; nothing of the other side is kept."""
+
+    def __init__(self, cause: KeysRefusal) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def fetch_key_set(source: KeySource, fetch: Fetch, deadline: float) -> KeySet:
+    """Return the keys of ``source``, at least one, before ``deadline`` (seconds of ``time.monotonic``).
+
+    Raises ``FetchFailed`` or ``KeysRefused``. A set without a usable key is refused: an IdP that makes
+    a mistake must not empty a cache that still holds its good keys.
+    """
+    jwks_uri = source.jwks_uri or _discover_jwks_uri(source, fetch, deadline)
+    try:
+        keys = KeySet.from_document(_get(jwks_uri, source, fetch, deadline))
+    except InvalidKeySet:
+        raise KeysRefused("key_set_malformed") from None
+    if not keys:
+        raise KeysRefused("no_usable_keys")
+    return keys
+
+
+def metadata_urls(issuer: str) -> tuple[str, str]:
+    """Return where the metadata of ``issuer`` may be: OpenID Connect Discovery §4.1, then RFC 8414 §3.1."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return (
+        f"{origin}{path}/.well-known/openid-configuration",
+        f"{origin}/.well-known/oauth-authorization-server{path}",
+    )
+
+
+def _discover_jwks_uri(source: KeySource, fetch: Fetch, deadline: float) -> str:
+    issuer = source.discovery or ""
+    openid_configuration, authorization_server = metadata_urls(issuer)
+    try:
+        document = _get(openid_configuration, source, fetch, deadline)
+    except FetchFailed as failed:
+        if failed.cause != "not_found":
+            raise
+        document = _get(authorization_server, source, fetch, deadline)
+    try:
+        metadata = parse_object(document.decode("utf-8"))
+    except (InvalidJson, UnicodeDecodeError):
+        raise KeysRefused("metadata_malformed") from None
+    # RFC 8414 §3.3, OpenID Connect Discovery §4.3: identical. Else one tenant of a host speaks for another.
+    if metadata.get("issuer") != issuer:
+        raise KeysRefused("metadata_of_another_issuer")
+    jwks_uri = metadata.get("jwks_uri")
+    if not isinstance(jwks_uri, str):
+        raise KeysRefused("metadata_malformed")
+    return jwks_uri
+
+
+def _get(url: str, source: KeySource, fetch: Fetch, deadline: float) -> bytes:
+    return fetch.get(
+        url,
+        allow_insecure_http=source.allow_insecure_http,
+        allow_private_network=source.allow_private_network,
+        deadline=deadline,
+    )

@@ -1,0 +1,45 @@
+"""Whom we believe: ``iss`` is a key into the configured issuers, and nothing else.
+
+An issuer that is not in there is not asked, looked up or resolved. There is no pattern and no default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
+
+from exchange.config.values import TrustedIssuer
+from exchange.trust.key_cache import KeyCache, KeyCaches, prefetch_all
+
+MAX_WARMED: Final = 64
+"""Issuers whose keys are fetched before the first request; those beyond are fetched when first needed."""
+_WARMING_THREADS: Final = 4
+
+
+class TrustedIssuers:
+    """The configured issuers by ``iss``, each with its keys; made anew for each load of the policies."""
+
+    def __init__(self, issuers: Mapping[str, TrustedIssuer], caches: KeyCaches) -> None:
+        self._issuers = issuers
+        self._caches = caches
+        self._found: dict[str, tuple[TrustedIssuer, KeyCache]] = {}
+
+    def get(self, iss: str) -> tuple[TrustedIssuer, KeyCache] | None:
+        """Return the issuer that is configured as exactly ``iss``, and its keys; ``None`` when there is none.
+
+        A disabled issuer is returned too, for the refusal to say so; only ``find`` ever fetches.
+        """
+        found = self._found.get(iss)
+        if found is None:
+            issuer = self._issuers.get(iss)
+            if issuer is None:
+                return None
+            found = self._found[iss] = (issuer, self._caches.for_source(issuer.keys, issuer.name))
+        return found
+
+    def warm(self) -> None:
+        """Fetch the keys of the first enabled issuers in the background. Call it after ``fork``."""
+        enabled = (issuer for issuer in self._issuers.values() if issuer.enabled)
+        caches = [self._caches.for_source(issuer.keys, issuer.name) for issuer in islice(enabled, MAX_WARMED)]
+        prefetch_all(iter(caches), threads=min(_WARMING_THREADS, len(caches)))
