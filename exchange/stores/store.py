@@ -54,10 +54,10 @@ class Store(Protocol):
 
 
 def mark_key(namespace: str, parts: tuple[str, ...]) -> bytes:
-    """Return 32 bytes that stand for ``namespace`` and ``parts``.
+    """Return 16 bytes that stand for ``namespace`` and ``parts``.
 
     They are written as a JSON array first, so that ``("a", "b:c")`` and ``("a:b", "c")`` never share a mark:
     joined with a separator, one client could use up the ``jti`` of another. The hash bounds what an outsider
     can store.
     """
-    return hashlib.sha256(json.dumps([namespace, *parts]).encode()).digest()
+    return hashlib.sha256(json.dumps([namespace, *parts]).encode()).digest()[:16]
