@@ -58,6 +58,6 @@ def mark_key(namespace: str, parts: tuple[str, ...]) -> bytes:
 
     They are written as a JSON array first, so that ``("a", "b:c")`` and ``("a:b", "c")`` never share a mark:
     joined with a separator, one client could use up the ``jti`` of another. The hash bounds what an outsider
-    can store.
+    can store; a pair of marks that shares one takes 2**64 tries to find, and gains its finder a refusal.
     """
     return hashlib.sha256(json.dumps([namespace, *parts]).encode()).digest()[:16]
