@@ -11,6 +11,8 @@ BIN     := .venv/bin
 # No bytecode at install: it is made when a module is first used, and most never are.
 PIP     := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --no-compile
+# setuptools warns of what an editable install is; we know.
+INSTALL_EXCHANGE := PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation -e .
 CHECKED := exchange tests examples
 TYPED   := exchange examples tests/support
 
@@ -85,13 +87,13 @@ clean: ## Remove all that was made here: .venv, caches, node_modules, and var/ w
 .venv/runtime.installed: requirements.lock setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing the service and what it needs (requirements.lock)"
 	@$(INSTALL) --require-hashes -r requirements.lock
-	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(INSTALL_EXCHANGE)
 	@touch $@
 
 .venv/dev.installed: requirements-dev.lock requirements.lock setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing the service and the tools (requirements-dev.lock)"
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
-	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(INSTALL_EXCHANGE)
 	@touch .venv/runtime.installed $@
 
 tests/interop/node_modules/.installed: tests/interop/package.json tests/interop/package-lock.json
