@@ -13,7 +13,7 @@ PIP     := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --no-compile
 # setuptools warns of what an editable install is; we know.
 INSTALL_EXCHANGE := PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation -e .
-CHECKED := exchange tests examples
+CHECKED := exchange tests examples docs
 TYPED   := exchange examples tests/support
 
 # npm's part of the interop tests; without npm those tests say loudly that they were skipped.
@@ -21,7 +21,7 @@ INTEROP := $(if $(shell command -v npm 2>/dev/null),tests/interop/node_modules/.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev run demo test check static format lint types imports policies fmt lock clean
+.PHONY: help dev run demo test check static format lint types imports pages policies docs fmt lock clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ test: .venv/dev.installed $(INTEROP) ## Run the tests; T=path runs some, WORKERS
 
 check: static test ## Everything that must hold before a push: static, then test
 
-static: format lint types imports policies ## Check format, lint, types, imports and policies
+static: format lint types imports pages policies ## Check format, lint, types, imports, pages and policies
 
 format: .venv/dev.installed
 	@echo "== format" && $(BIN)/ruff format --check $(CHECKED)
@@ -54,8 +54,14 @@ types: .venv/dev.installed
 imports: .venv/dev.installed
 	@echo "== imports" && $(BIN)/lint-imports
 
+pages: .venv/runtime.installed
+	@echo "== pages" && $(BIN)/python docs/generate.py --check
+
 policies: .venv/runtime.installed ## Check policies/ for faults and dangers
 	@echo "== policies" && $(BIN)/exchange check --strict policies
+
+docs: .venv/runtime.installed ## Write the pages of docs/ that are made from the code
+	@$(BIN)/python docs/generate.py
 
 fmt: .venv/dev.installed ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix $(CHECKED)
