@@ -17,8 +17,7 @@ def check_presenter(
     """
     presented, expected = _compared(rule, client, subject)
     held = rule.presenter == "any" or not presented.isdisjoint(expected)
-    value = {"token": tuple(sorted(presented)), "client": tuple(sorted(expected))}
-    trace.checked("presenter", rule.presenter, held=held, value=value)
+    trace.checked("presenter", rule.presenter, ("token", presented), ("client", expected), held=held)
     if not held:
         raise Refusal("presenter_mismatch", detail=f"rule {rule.id}, presenter: {rule.presenter}")
 

@@ -24,14 +24,14 @@ def grant_scopes(
         grant.scope for grant in rule.scopes if grant.always or not grant.needs.isdisjoint(subject.scopes)
     )
     if request.scopes is None:
-        trace.checked("scopes", "all that are granted", held=True, value={"granted": granted})
+        trace.checked("scopes", "all that are granted", ("granted", granted), held=True)
         return granted
     requested = tuple(dict.fromkeys(request.scopes))
     beyond = [scope for scope in requested if scope not in granted]
     # Only names that the target has are written down; what else the caller sent may be a misplaced token.
     known = tuple(scope for scope in requested if scope in target.scopes)
-    value = {"granted": granted, "requested": known, "unknown": len(requested) - len(known)}
-    trace.checked("scopes", "requested within granted", held=not beyond, value=value)
+    compared = (("granted", granted), ("requested", known), ("unknown", len(requested) - len(known)))
+    trace.checked("scopes", "requested within granted", *compared, held=not beyond)
     if beyond:
         named = [scope for scope in beyond if scope in target.scopes]
         detail = f"rule {rule.id}: beyond the grant: {named}; unknown: {len(beyond) - len(named)}"

@@ -7,7 +7,7 @@ a token into ``scope`` or ``audience``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -27,6 +27,7 @@ _MORE: Final = "…"
 
 ConditionKind = Literal["client", "subject.issuer", "subject.claims"]
 RuleOutcome = Literal["decided", "passed_over", "failed"]
+Compared = frozenset[str] | tuple[str, ...] | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,16 @@ class CheckTrace:
     name: Literal["presenter", "scopes"]
     text: str
     held: bool
-    value: object
-    """Frozen JSON, shortened."""
+    compared: tuple[tuple[str, Compared], ...]
+    """What was compared, each part with its name."""
 
     def to_json(self) -> dict[str, object]:
         """Return a JSON object."""
-        return {"name": self.name, "text": self.text, "held": self.held, "value": _plain(self.value)}
+        value = {
+            name: _plain(seen(sorted(part) if isinstance(part, frozenset) else part))
+            for name, part in self.compared
+        }
+        return {"name": self.name, "text": self.text, "held": self.held, "value": value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +140,11 @@ class TraceRecorder:
         if outcome == "decided":
             self.rule = rule
 
-    def checked(self, name: Literal["presenter", "scopes"], text: str, *, held: bool, value: object) -> None:
+    def checked(
+        self, name: Literal["presenter", "scopes"], text: str, *compared: tuple[str, Compared], held: bool
+    ) -> None:
         """Record a check of the chosen rule."""
-        self._checks.append(CheckTrace(name, text, held, seen(value)))
+        self._checks.append(CheckTrace(name, text, held, compared))
 
     def finish(self) -> Trace:
         """Return what was recorded, frozen."""
@@ -159,17 +166,23 @@ def seen(value: object, depth: int = MAX_DEPTH) -> object:
         return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + _MORE
     if value is None or value is MISSING or isinstance(value, bool | int | float):
         return value
-    if not isinstance(value, Mapping | list | tuple):
-        return type(value).__name__
-    if depth == 0:
-        return _MORE
+    if isinstance(value, list | tuple):
+        return _seen_items(value, depth - 1) if depth else _MORE
     if isinstance(value, Mapping):
-        members = {str(seen(str(name))): seen(value[name], depth - 1) for name in islice(value, MAX_MEMBERS)}
-        return MappingProxyType(
-            members if len(value) <= MAX_MEMBERS else {**members, _MORE: len(value) - MAX_MEMBERS}
-        )
-    items = tuple(seen(item, depth - 1) for item in value[:MAX_MEMBERS])
-    return items if len(value) <= MAX_MEMBERS else (*items, f"{_MORE} {len(value) - MAX_MEMBERS} more")
+        return _seen_members(value, depth - 1) if depth else _MORE
+    return type(value).__name__
+
+
+def _seen_items(items: Sequence[object], depth: int) -> tuple[object, ...]:
+    shown = tuple(seen(item, depth) for item in items[:MAX_MEMBERS])
+    more = len(items) - len(shown)
+    return (*shown, f"{_MORE} {more} more") if more else shown
+
+
+def _seen_members(members: Mapping[str, object], depth: int) -> Mapping[str, object]:
+    shown = {str(seen(name)): seen(members[name], depth) for name in islice(members, MAX_MEMBERS)}
+    more = len(members) - MAX_MEMBERS
+    return MappingProxyType({**shown, _MORE: more} if more > 0 else shown)
 
 
 def _plain(value: object) -> object:
