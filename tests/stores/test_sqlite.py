@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -121,12 +122,6 @@ def test_a_directory_in_place_of_the_file_is_unavailable(path, store):
     assert refuses(store, path) == "unwritable"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_directory_is_unavailable(path, store):
-    path.parent.mkdir(mode=0o500)
-    assert refuses(store, path) == "unwritable"
-
-
 def test_a_file_that_is_no_database_is_unavailable_and_left_alone(path, store):
     path.parent.mkdir()
     path.write_bytes(b"this is not a database, and it is somebody's" * 100)
@@ -222,6 +217,42 @@ def test_a_full_disk_is_unavailable_and_loses_no_mark(path, store):
     assert set(causes) <= {"full", "unwritable"}
     assert len(won) > 10
     assert not any(store.add_if_absent("n", (str(i),), EXPIRES) for i in won)
+
+
+OPEN_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from exchange.stores.sqlite import SqliteStore
+from exchange.stores.store import StoreUnavailable
+store = SqliteStore(Path(sys.argv[1]), clock=lambda: 1_800_000_000)
+if os.geteuid() == 0:
+    os.setuid(65534)
+for call in (store.check, lambda: store.add_if_absent("n", ("a",), 1_800_000_300)):
+    try:
+        call()
+    except StoreUnavailable as error:
+        print(error.cause)
+"""
+
+
+@pytest.mark.parametrize(
+    ("directory_mode", "file_mode"), [(0o555, None), (0o555, 0o444), (0o777, 0o444), (0o000, None)]
+)
+def test_what_may_not_be_written_is_unavailable(directory_mode, file_mode):
+    with tempfile.TemporaryDirectory() as outside:  # tmp_path is closed to others, and would decide alone
+        os.chmod(outside, 0o755)  # noqa: PTH101
+        path = Path(outside) / "var" / "exchange.db"
+        path.parent.mkdir()
+        if file_mode is not None:
+            store = SqliteStore(path)
+            store.check()
+            store.close()
+            path.chmod(file_mode)
+        path.parent.chmod(directory_mode)
+        try:
+            assert run(OPEN_AS_NOBODY, path).communicate(timeout=60)[0].split() == ["unwritable"] * 2
+        finally:
+            path.parent.chmod(0o700)
 
 
 ADD_FOR_EVER = """
