@@ -1,0 +1,206 @@
+"""``clients/NAME.yaml``: who may ask, and how it proves who it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+from exchange.config.directory import PolicyDirectory
+from exchange.config.faults import YamlPath
+from exchange.config.fields import (
+    ASYMMETRIC_ALGORITHMS,
+    Algorithms,
+    AnyMapping,
+    AnyValue,
+    Choice,
+    Flag,
+    Name,
+    Names,
+    Section,
+    StrictSchema,
+)
+from exchange.config.key_documents import KeysSchema, read_key_source
+from exchange.config.not_yet import refuse_not_yet
+from exchange.config.policy_file import PolicyFile
+from exchange.config.values import ClientSecretMethod, PrivateKeyJwtMethod, RegisteredClient
+
+_HASH: Final = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+# RFC 6749 appendix A.1: client-id = *VSCHAR, without the space that no header needs.
+_CLIENT_ID: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_NOT_A_HASH: Final = (
+    "write `sha256:` and 64 lower-case hexadecimal digits, as `exchange client-secret` prints, or ${NAME}"
+    " of an environment variable that holds that; a secret itself never stands here"
+)
+
+
+class _AssertionKeysSchema(KeysSchema):
+    algorithms = Algorithms("algorithm", load_default=ASYMMETRIC_ALGORITHMS)
+    assertion_audience = Choice("issuer", "any")
+    allow_insecure_http = Flag()
+    allow_private_network = Flag()
+
+    class Meta(StrictSchema.Meta):
+        exclude = ("discovery",)
+
+
+class _AuthenticationSchema(StrictSchema):
+    client_secret = AnyValue()
+    private_key_jwt = Section(_AssertionKeysSchema)
+    assertion_audience = Choice("issuer", "any")
+    tls_client_auth = AnyMapping()
+    self_signed = AnyMapping()
+    workload = AnyMapping()
+
+
+class _SecretSchema(StrictSchema):
+    hash = AnyValue(required=True)
+
+
+class _ClientSchema(StrictSchema):
+    client_id = Name()
+    audience = Names("audience", load_default=())
+    authorized_party = Names("name", load_default=())
+    default_target = Name()
+    authentication = Section(_AuthenticationSchema, required=True)
+    assertion_audience = Choice("issuer", "any")
+    opaque_tokens_from = Names("issuer")
+
+
+_CLIENT = _ClientSchema()
+_SECRET = _SecretSchema()
+METHODS: Final = ("client_secret", "private_key_jwt", "tls_client_auth", "self_signed", "workload")
+
+
+def read_client(
+    file: PolicyFile, directory: PolicyDirectory, environ: Mapping[str, str]
+) -> RegisteredClient | None:
+    """Return the client that ``file`` describes; ``None`` when there are faults, which ``file`` has then."""
+    if not file.is_mapping:
+        return None
+    refuse_not_yet("clients", file)
+    loaded = file.load(_CLIENT, file.data)
+    client_id = loaded.get("client_id", file.name)
+    if not _CLIENT_ID.fullmatch(client_id):
+        file.fault(("client_id",), "write at most 255 printable ASCII characters (RFC 6749 appendix A.1)")
+    methods = loaded.get("authentication", {})
+    if not methods.keys() & set(METHODS):
+        _check_some_method(file)
+    client_secret = _client_secret(file, methods, environ)
+    private_key_jwt = _private_key_jwt(file, loaded, directory)
+    if file.faults:
+        return None
+    return RegisteredClient(
+        name=file.name,
+        source=file.source(),
+        client_id=client_id,
+        audience=frozenset(loaded["audience"]),
+        authorized_party=frozenset({client_id, *loaded["authorized_party"]}),
+        default_target=loaded.get("default_target"),
+        client_secret=client_secret,
+        private_key_jwt=private_key_jwt,
+    )
+
+
+def _check_some_method(file: PolicyFile) -> None:
+    # By what the file says: a method that is there and wrong is another fault.
+    declared = file.data.get("authentication")
+    if isinstance(declared, dict) and not declared.keys() & set(METHODS):
+        file.fault(("authentication",), "name at least one method, such as private_key_jwt or client_secret")
+
+
+# ── client_secret ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _client_secret(
+    file: PolicyFile, methods: Mapping[str, Any], environ: Mapping[str, str]
+) -> ClientSecretMethod | None:
+    path: YamlPath = ("authentication", "client_secret")
+    declared = methods.get("client_secret")
+    if declared is None:
+        return None
+    if isinstance(declared, str):
+        return ClientSecretMethod(tuple(_digests(file, path, declared, environ, plain=True)))
+    hashes = file.load(_SECRET, declared, path).get("hash")
+    path = (*path, "hash")
+    if hashes is None:
+        return None
+    if not isinstance(hashes, list):
+        return ClientSecretMethod(tuple(_digests(file, path, hashes, environ)))
+    if not hashes:
+        file.fault(path, "list at least one hash")
+    digests = [
+        digest
+        for index, value in enumerate(hashes)
+        for digest in _digests(file, (*path, index), value, environ)
+    ]
+    if len(set(digests)) != len(digests):
+        file.fault(path, "list every hash once")
+    return ClientSecretMethod(tuple(digests))
+
+
+def _digests(
+    file: PolicyFile, path: YamlPath, declared: object, environ: Mapping[str, str], *, plain: bool = False
+) -> Iterator[bytes]:
+    """Yield the digest that ``declared`` means, or record a fault, which never shows the value.
+
+    ``plain`` is for ``client_secret: ${NAME}``, where the variable may hold the secret itself.
+    """
+    value = declared
+    variable = _VARIABLE.fullmatch(declared) if isinstance(declared, str) else None
+    if variable:
+        value = environ.get(variable[1])
+        if not value:
+            file.fault(
+                path, f"the environment variable {variable[1]} is not set; set it, or write the hash here"
+            )
+            return
+    match = _HASH.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        yield bytes.fromhex(match[1])
+    elif variable and plain and isinstance(value, str) and not value.startswith("sha256:"):
+        yield hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()
+    elif variable:
+        file.fault(path, f"the environment variable {variable[1]} holds something else; {_NOT_A_HASH}")
+    else:
+        file.fault(path, _NOT_A_HASH)
+
+
+# ── private_key_jwt ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _private_key_jwt(
+    file: PolicyFile, loaded: Mapping[str, Any], directory: PolicyDirectory
+) -> PrivateKeyJwtMethod | None:
+    methods = loaded.get("authentication", {})
+    audience = _assertion_audience(file, loaded, methods)
+    declared = methods.get("private_key_jwt")
+    if declared is None:
+        return None
+    path = ("authentication", "private_key_jwt")
+    keys = read_key_source(file, path, declared, directory, issuer=None, flags=declared)
+    if keys is None:
+        return None
+    return PrivateKeyJwtMethod(keys, frozenset(declared.get("algorithms", ())), audience)
+
+
+def _assertion_audience(
+    file: PolicyFile, loaded: Mapping[str, Any], methods: Mapping[str, Any]
+) -> Literal["issuer", "any"]:
+    """Return what an assertion's ``aud`` may be: said for the method, for all methods, or for the client."""
+    method = methods.get("private_key_jwt", {})
+    places: tuple[tuple[YamlPath, Mapping[str, Any]], ...] = (
+        (("authentication", "private_key_jwt"), method),
+        (("authentication",), methods),
+        ((), loaded),
+    )
+    said = [(path, section) for path, section in places if "assertion_audience" in section]
+    if len(said) > 1:
+        file.fault((*said[1][0], "assertion_audience"), "said twice; write it in private_key_jwt alone")
+    if said and "private_key_jwt" not in methods and "workload" not in methods:
+        file.fault(
+            (*said[0][0], "assertion_audience"), "is about private_key_jwt, which this client does not use"
+        )
+    return "issuer" if said and said[0][1]["assertion_audience"] == "issuer" else "any"

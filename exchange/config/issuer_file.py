@@ -1,0 +1,154 @@
+"""``issuers/NAME.yaml``: whom we believe, completed from a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from exchange.config.directory import PolicyDirectory
+from exchange.config.fields import (
+    Choice,
+    ClaimName,
+    Conditions,
+    Duration,
+    Flag,
+    Name,
+    Names,
+    Section,
+    StrictSchema,
+)
+from exchange.config.issuer_shape import SHAPE_DEFAULTS, IssuerShapeSchema, labelled
+from exchange.config.key_documents import KeysSchema, read_key_source
+from exchange.config.not_yet import refuse_not_yet
+from exchange.config.policy_file import PolicyFile
+from exchange.config.profiles import DEFAULT_PROFILE, Profiles, ShippedProfile
+from exchange.config.urls import check_url
+from exchange.config.values import KeySource, MarkerAlternative, TrustedIssuer
+
+_MAX_TOKEN_LIFETIME: Final = 25 * 3600
+RESERVED_NAME: Final = "self"
+"""What a rule calls this service itself."""
+
+
+class _TenantSchema(StrictSchema):
+    claim = ClaimName(required=True)
+    allow = Names("tenant", required=True)
+
+
+class _IntrospectionSchema(StrictSchema):
+    endpoint = Name(required=True)
+    client_id = Name(required=True)
+    client_secret = Name(required=True)
+    cache = Duration(zero=True, maximum="60s")
+
+
+class _IssuerSchema(IssuerShapeSchema):
+    issuer = Name(required=True)
+    profile = Name(load_default=DEFAULT_PROFILE)
+    kind = Choice("workload")
+    audience = Names("audience", required=True)
+    enabled = Flag(load_default=True)
+    mode = Choice("enforce", "audit")
+    keys = Section(KeysSchema, load_default=lambda: {"discovery": True})
+    require = Conditions(load_default=())
+    max_token_age = Duration()
+    max_token_lifetime = Duration(load_default=_MAX_TOKEN_LIFETIME)
+    single_use = Flag()
+    allow_insecure_http = Flag()
+    allow_private_network = Flag()
+    accept_weak_marker = Flag()
+    tenant = Section(_TenantSchema)
+    introspection = Section(_IntrospectionSchema)
+
+
+_ISSUER = _IssuerSchema()
+
+
+def read_issuer(file: PolicyFile, directory: PolicyDirectory, profiles: Profiles) -> TrustedIssuer | None:
+    """Return the issuer that ``file`` describes; ``None`` when there are faults, which ``file`` has then."""
+    if not file.is_mapping:
+        return None
+    refuse_not_yet("issuers", file)
+    loaded = file.load(_ISSUER, file.data)
+    _check_name_and_issuer(file, loaded)
+    profile = _profile(file, loaded, profiles)
+    keys = _keys(file, loaded, directory)
+    if file.faults or profile is None or keys is None:
+        return None
+    return _trusted_issuer(file, loaded, profile, keys)
+
+
+def _check_name_and_issuer(file: PolicyFile, loaded: Mapping[str, Any]) -> None:
+    if file.name == RESERVED_NAME:
+        file.fault((), "a rule's `self` means this service; give the file another name")
+    issuer = loaded.get("issuer")
+    if issuer is None or "tenant" in file.data:
+        return
+    try:
+        check_url(issuer, allow_insecure_http=loaded.get("allow_insecure_http") is True)
+    except ValueError as error:
+        file.fault(("issuer",), str(error))
+
+
+def _profile(file: PolicyFile, loaded: Mapping[str, Any], profiles: Profiles) -> ShippedProfile | None:
+    name = loaded.get("profile")
+    if name is None:
+        return None
+    shipped = profiles.by_name.get(name)
+    if shipped is None:
+        file.fault(("profile",), f"unknown profile; write one of {', '.join(profiles.by_name)}")
+        return None
+    other = profiles.other_product(name, str(loaded.get("issuer", "")))
+    if other:
+        file.fault(("issuer",), f"this is an issuer of {other}; the profile {name} does not fit its tokens")
+    weak = shipped.profile.weak
+    # A marker of the file's own replaces the weak one, so there is nothing to acknowledge.
+    if weak and "access_token" not in loaded and loaded.get("accept_weak_marker") is not True:
+        file.fault(
+            ("profile",), f"its marker is weak: {weak}; write `accept_weak_marker: true` to accept that"
+        )
+    return shipped
+
+
+def _keys(file: PolicyFile, loaded: Mapping[str, Any], directory: PolicyDirectory) -> KeySource | None:
+    if "keys" not in loaded or "issuer" not in loaded:
+        return None
+    return read_key_source(file, ("keys",), loaded["keys"], directory, issuer=loaded["issuer"], flags=loaded)
+
+
+def _trusted_issuer(
+    file: PolicyFile, loaded: Mapping[str, Any], shipped: ShippedProfile, keys: KeySource
+) -> TrustedIssuer:
+    shape = {**SHAPE_DEFAULTS, **shipped.shape, **loaded}
+    marker, tolerate = _access_token(loaded, shipped)
+    return TrustedIssuer(
+        name=file.name,
+        source=file.source(),
+        issuer=loaded["issuer"],
+        profile=shipped.profile,
+        enabled=loaded["enabled"],
+        audience=frozenset(loaded["audience"]),
+        algorithms=frozenset(shape["algorithms"]),
+        keys=keys,
+        marker=marker,
+        tolerate=tolerate,
+        required_claims=shape["required_claims"],
+        require=loaded["require"],
+        subject=shape["subject"]["claim"],
+        subject_format=shape["subject_format"],
+        scope=shape["scope"]["claim"],
+        client=shape["client"]["claim"],
+        audience_claim=shape["audience_claim"],
+        max_token_age=loaded.get("max_token_age"),
+        max_token_lifetime=loaded["max_token_lifetime"],
+    )
+
+
+def _access_token(
+    loaded: Mapping[str, Any], shipped: ShippedProfile
+) -> tuple[tuple[MarkerAlternative, ...], frozenset[str]]:
+    """Return the marker and what it tolerates: the file's, which replaces the profile's as a whole."""
+    own = loaded.get("access_token")
+    access_token: Any = own or shipped.shape.get("access_token", {})
+    origin = "access_token.marker" if own else shipped.profile.name
+    return labelled(access_token.get("marker", ()), origin), frozenset(access_token.get("tolerate", ()))

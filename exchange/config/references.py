@@ -1,0 +1,106 @@
+"""What must hold between files: names that only one may claim, and names that must exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from exchange.config.directory import PolicyDirectory
+from exchange.config.faults import YamlPath
+from exchange.config.policy_file import PolicyFile
+from exchange.config.values import ServerSettings
+
+_Named = tuple[PolicyFile, YamlPath, str]
+"""A file, where in it a name stands, and the name."""
+
+
+def check_references(directory: PolicyDirectory, server: ServerSettings | None) -> None:
+    """Record, in the files, names that two files claim and references to what does not exist.
+
+    Works on what the files say and not on what was built from them, so that one file's fault does not make
+    every reference to it look wrong too.
+    """
+    issuers = [named for file in directory.issuers for named in _names(file, ("issuer",))]
+    client_ids = [named for file in directory.clients for named in _client_id(file)]
+    received = [named for file in directory.clients for named in _names(file, ("audience",))]
+    targets = [
+        named
+        for file in directory.audiences
+        for key in ("audience", "resources")
+        for named in _names(file, (key,))
+    ]
+    _check_unique(issuers, "issuer")
+    _check_unique(client_ids, "client_id")
+    _check_unique(received, "audience of a client")
+    _check_unique(targets, "audience or resource")
+    if server is not None:
+        _check_not_self(issuers, server)
+    known_clients = {name for _, _, name in client_ids}
+    known_issuers = {file.name for file in directory.issuers}
+    known_targets = {name for _, _, name in targets}
+    _check_known(_rule_names(directory, ("client",)), known_clients, "no client has this client_id")
+    _check_known(
+        (named for named in _rule_names(directory, ("subject", "issuer")) if named[2] != "self"),
+        known_issuers,
+        "no file of issuers/ has this name",
+    )
+    _check_known(
+        (named for file in directory.clients for named in _names(file, ("default_target",))),
+        known_targets,
+        "no file of audiences/ has this audience or resource",
+    )
+
+
+def _client_id(file: PolicyFile) -> Iterator[_Named]:
+    if "client_id" in file.data:
+        yield from _names(file, ("client_id",))
+    else:
+        yield file, (), file.name
+
+
+def _names(file: PolicyFile, path: YamlPath) -> Iterator[_Named]:
+    """Yield the name, or each of the names, that stand at ``path``; what is no name is another check's fault."""
+    value: object = file.data
+    for part in path:
+        if isinstance(part, str) and isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(part, int) and isinstance(value, list):
+            value = value[part]
+        else:
+            return
+    if isinstance(value, str):
+        yield file, path, value
+    elif isinstance(value, list):
+        yield from ((file, (*path, index), item) for index, item in enumerate(value) if isinstance(item, str))
+
+
+def _rule_names(directory: PolicyDirectory, path: YamlPath) -> Iterator[_Named]:
+    for file in directory.audiences:
+        rules = file.data.get("rules")
+        for index in range(len(rules) if isinstance(rules, list) else 0):
+            yield from _names(file, ("rules", index, *path))
+
+
+def _check_unique(names: Iterable[_Named], what: str) -> None:
+    first: dict[str, tuple[PolicyFile, YamlPath]] = {}
+    for file, path, name in names:
+        other, place = first.setdefault(name, (file, path))
+        if other is not file:
+            line = other.source(place).line
+            file.fault(path, f"this {what} is already in {other.label}:{line}; one file alone may claim it")
+
+
+def _check_not_self(issuers: Iterable[_Named], server: ServerSettings) -> None:
+    # Our own tokens under another name would escape the rules for `self`: above all, that they are not renewed.
+    for file, path, name in issuers:
+        if name == server.issuer:
+            file.fault(path, "this is the service's own issuer; it cannot be configured as another's")
+
+
+def _check_known(names: Iterable[_Named], known: set[str], message: str) -> None:
+    for file, path, name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            file.fault(
+                path, f"{message}; " + (f"did you mean {close[0]}?" if close else "add it, or correct this")
+            )
