@@ -30,12 +30,11 @@ class Failed(Exception):  # noqa: N818  # it is what the demonstration did
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run happens: addresses, policies and the directory whose var/ holds keys and store."""
+    """Where a run happens: addresses, and the directory that has policies/ and gets var/ with keys and store."""
 
     service: str
     idp: str
     backend_port: int
-    policies: Path
     directory: Path
 
 
@@ -54,7 +53,6 @@ class Service:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
             "PORT": place.service.rpartition(":")[2],
             "EXCHANGE_ISSUER": place.service,
-            "EXCHANGE_POLICIES": str(place.policies),
         }
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", f"exec {self.command}"],
@@ -110,7 +108,6 @@ def fixed_place() -> Iterator[Place]:
         service=f"http://127.0.0.1:{port}",
         idp=f"http://127.0.0.1:{demo_idp.PORT}",
         backend_port=demo_backend.PORT,
-        policies=REPOSITORY / "policies",
         directory=REPOSITORY,
     )
 
@@ -130,7 +127,6 @@ def temporary_place() -> Iterator[Place]:
             service=f"http://127.0.0.1:{service}",
             idp=f"http://127.0.0.1:{idp}",
             backend_port=backend,
-            policies=policies,
             directory=directory,
         )
     finally:

@@ -45,7 +45,7 @@ def tell(service: Service, backend: Backend) -> None:
     expect(refusal.get("status") == HTTPStatus.BAD_REQUEST, "the ID token was not refused")
     expect(refusal.get("reason") in REFUSED_AS_ID_TOKEN, f"it was refused for {refusal.get('reason')}")
 
-    heading(5, "Both are in the audit trail, without a token")
+    heading(5, "Both are in the audit trail: one line of JSON each, without a token")
     show_audit(service.audit_of(issued["claims"]["jti"]))
     show_audit(service.audit_of(refusal["request_id"]))
     expect(
@@ -106,9 +106,15 @@ def side_by_side(subject: dict[str, Any], issued: dict[str, Any]) -> None:
 
 
 def show_audit(line: str) -> None:
-    """Print one audit record, wrapped for people; it is one line of JSON."""
-    for part in textwrap.wrap(line, 110, break_long_words=False, break_on_hyphens=False):
-        print(f"  {part}")
+    """Print one audit record, one member a line; it is written as one line of JSON."""
+    record = json.loads(line)
+    trace = record.pop("trace", {"rules": []})
+    table({name: shown(name, record) for name in record})
+    for rule in trace["rules"]:
+        print(f"    {'trace':<22} {rule['id']}, {rule['source']}: {rule['outcome']}")
+        for condition in rule["conditions"]:
+            held = "holds" if condition["held"] else "fails"
+            print(f"    {'':<22}   {held}  {condition['kind']} {condition['text']}")
     print()
 
 
@@ -131,7 +137,7 @@ def heading(number: int, text: str) -> None:
 def table(rows: dict[str, str]) -> None:
     """Print names and values in two columns."""
     for name, value in rows.items():
-        lines = textwrap.wrap(value, 84, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(value, 84, break_on_hyphens=False, break_long_words=False) or [""]
         print(f"    {name:<22} {lines[0]}")
         for line in lines[1:]:
             print(f"    {'':<22} {line}")
