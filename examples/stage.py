@@ -30,7 +30,7 @@ class Failed(Exception):  # noqa: N818  # it is what the demonstration did
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run happens: addresses, and the directory that has policies/ and gets var/ with keys and store."""
+    """Where a run happens: addresses, and the directory with policies/ that gets var/ (keys, store)."""
 
     service: str
     idp: str
