@@ -12,9 +12,6 @@ from typing import Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
-from exchange.claim_path import ClaimPath
-from exchange.matchers import Condition, compile_matcher
-
 ASYMMETRIC_ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
@@ -23,7 +20,7 @@ SIGNING_ALGORITHMS: Final = ("ES256", "EdDSA", "RS256", "PS256")
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_MAX_DURATION: Final = 10 * 366 * 86400
+_MAX_DURATION: Final = 3660 * 86400
 _NOT_A_NAME = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
@@ -178,38 +175,6 @@ class Scopes(Names):
         return read_scope(value)
 
 
-class ClaimNames(Field):
-    """Claims, by literal name or JSON Pointer; one may stand alone. Read as a tuple of ``ClaimPath``."""
-
-    def read(self, value: object) -> tuple[ClaimPath, ...]:
-        return tuple(read_list(value, "claim", read_claim_path))
-
-
-class ClaimName(Field):
-    def read(self, value: object) -> ClaimPath:
-        return read_claim_path(value)
-
-
-class Conditions(Field):
-    """Claims and what each must look like, all of them together. Read as a tuple of ``Condition``."""
-
-    def read(self, value: object) -> tuple[Condition, ...]:
-        if not isinstance(value, Mapping):
-            raise ValidationError("write a mapping of claims to what they must look like")
-        if not value:
-            raise ValidationError("write at least one condition, or leave the key out")
-        errors: dict[str, list[str]] = {}
-        conditions = []
-        for name, spec in value.items():
-            try:
-                conditions.append(Condition(ClaimPath.parse(name), compile_matcher(spec)))
-            except ValueError as error:
-                errors[name] = [str(error)]
-        if errors:
-            raise ValidationError(errors)
-        return tuple(conditions)
-
-
 class AnyValue(Field):
     """Any JSON value but null; its form is checked by whoever reads it."""
 
@@ -272,16 +237,6 @@ def read_scope(value: object) -> str:
     if not _SCOPE_TOKEN.fullmatch(name):
         raise ValidationError('write a scope in printable ASCII, without `"` and `\\` (RFC 6749 §3.3)')
     return name
-
-
-def read_claim_path(value: object) -> ClaimPath:
-    """Return the claim that ``value`` names; raises ``ValidationError``."""
-    if not isinstance(value, str):
-        raise ValidationError("write the name of a claim; put it in quotes if it looks like something else")
-    try:
-        return ClaimPath.parse(value)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
 
 
 def read_list(value: object, noun: str, read_item: Any) -> list[Any]:

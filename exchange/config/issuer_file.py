@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from exchange.config.claim_fields import ClaimName, Conditions
 from exchange.config.directory import PolicyDirectory
-from exchange.config.fields import (
-    Choice,
-    ClaimName,
-    Conditions,
-    Duration,
-    Flag,
-    Name,
-    Names,
-    Section,
-    StrictSchema,
-)
+from exchange.config.fields import Choice, Duration, Flag, Name, Names, Section, StrictSchema
 from exchange.config.issuer_shape import SHAPE_DEFAULTS, IssuerShapeSchema, labelled
 from exchange.config.key_documents import KeysSchema, read_key_source
 from exchange.config.not_yet import refuse_not_yet

@@ -9,13 +9,11 @@ from typing import Final
 from marshmallow import ValidationError
 
 from exchange.claim_path import ClaimPath
+from exchange.config.claim_fields import ClaimName, ClaimNames, Conditions
 from exchange.config.fields import (
     ASYMMETRIC_ALGORITHMS,
     Algorithms,
     Choice,
-    ClaimName,
-    ClaimNames,
-    Conditions,
     Field,
     Names,
     Section,

@@ -119,22 +119,25 @@ def _fault_of_key(key: object) -> str | None:
     """Return what is wrong with one key, never echoing a member of it."""
     if not isinstance(key, Mapping):
         return "write a JWK, a mapping with kty"
-    kty = key.get("kty")
-    if kty == "oct":
-        return (
-            "a symmetric key; whoever holds it can mint tokens: use public keys alone, and replace this one"
-        )
+    if key.get("kty") == "oct":
+        return "a symmetric key; whoever holds it can mint tokens: use public keys, and replace this one"
     if any(member in key for member in _PRIVATE_MEMBERS):
         return "a private key; write its public part alone, and replace the key, for it was disclosed"
-    if kty not in ("RSA", "EC", "OKP"):
+    kty = key.get("kty")
+    if not isinstance(kty, str) or kty not in _PUBLIC_MEMBERS:
         return "write a public key whose kty is RSA, EC or OKP"
-    if any(not isinstance(key.get(member), str) or not key[member] for member in _PUBLIC_MEMBERS[kty]):
-        return f"a {kty} key has {', '.join(_PUBLIC_MEMBERS[kty])}, each a string"
+    return _fault_of_public_key(kty, key)
+
+
+def _fault_of_public_key(kty: str, key: Mapping[str, object]) -> str | None:
+    members = {name: key.get(name) for name in _PUBLIC_MEMBERS[kty]}
+    if not all(isinstance(member, str) and member for member in members.values()):
+        return f"a {kty} key has {', '.join(members)}, each a string"
     if key.get("use", "sig") != "sig":
         return None  # an encryption key in a set that was copied from an issuer: it is passed over
-    if kty == "RSA" and _size(key["n"]) < _MIN_RSA_BYTES:
+    if kty == "RSA" and _size(str(members["n"])) < _MIN_RSA_BYTES:
         return "use an RSA key of at least 2048 bits"
-    if kty in _CURVES and key["crv"] not in _CURVES[kty]:
+    if kty in _CURVES and members["crv"] not in _CURVES[kty]:
         return f"use a curve among {', '.join(_CURVES[kty])}"
     return None
 

@@ -59,7 +59,7 @@ def _client_id(file: PolicyFile) -> Iterator[_Named]:
 
 
 def _names(file: PolicyFile, path: YamlPath) -> Iterator[_Named]:
-    """Yield the name, or each of the names, that stand at ``path``; what is no name is another check's fault."""
+    """Yield the name, or each of the names, at ``path``; what is no name is another check's fault."""
     value: object = file.data
     for part in path:
         if isinstance(part, str) and isinstance(value, dict):
@@ -91,7 +91,7 @@ def _check_unique(names: Iterable[_Named], what: str) -> None:
 
 
 def _check_not_self(issuers: Iterable[_Named], server: ServerSettings) -> None:
-    # Our own tokens under another name would escape the rules for `self`: above all, that they are not renewed.
+    # Our own tokens under another name would escape the rules for `self`, such as no renewal.
     for file, path, name in issuers:
         if name == server.issuer:
             file.fault(path, "this is the service's own issuer; it cannot be configured as another's")
@@ -101,6 +101,5 @@ def _check_known(names: Iterable[_Named], known: set[str], message: str) -> None
     for file, path, name in names:
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            file.fault(
-                path, f"{message}; " + (f"did you mean {close[0]}?" if close else "add it, or correct this")
-            )
+            advice = f"did you mean {close[0]}?" if close else "add it, or correct this"
+            file.fault(path, f"{message}; {advice}")

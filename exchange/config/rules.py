@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from marshmallow import ValidationError
 
+from exchange.config.claim_fields import ClaimName, Conditions
 from exchange.config.faults import YamlPath
 from exchange.config.fields import (
     AnyMapping,
     AnyValue,
     Choice,
-    ClaimName,
-    Conditions,
     Duration,
     Name,
     Names,
