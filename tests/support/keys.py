@@ -11,7 +11,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 
 @cache
-def private_key(algorithm: str = "RS256", label: str = "a") -> Any:  # noqa: ARG001  # label makes distinct keys
+def private_key(algorithm: str = "RS256", label: str = "a") -> Any:  # label makes distinct keys
     """Return a private key that fits ``algorithm``; another ``label`` gives another key."""
     if algorithm.startswith(("RS", "PS")):
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
