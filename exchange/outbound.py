@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -123,7 +123,7 @@ class Fetcher:
             return self._get(location, addresses, deadline)
         except FetchFailed:
             raise
-        except TimeoutError:
+        except (TimeoutError, ReadTimeoutError):
             raise FetchFailed("timeout") from None
         except ssl.SSLError:
             raise FetchFailed("tls_failed") from None

@@ -42,6 +42,8 @@ UNKNOWN_KEY_COOL_DOWN_SECONDS: Final = 10.0
 BACK_OFF_SECONDS: Final = 1.0
 MAX_BACK_OFF_SECONDS: Final = 30.0
 
+GRACE_SECONDS: Final = 0.25
+"""From the start of a fetch anybody may wait so long: a healthy IdP answers, and a burst is no outage."""
 MAX_WAITING_PER_CACHE: Final = 2
 MAX_WAITING: Final = 4
 MAX_FETCHES: Final = 32
@@ -74,6 +76,7 @@ class _Held:
 class _Flight:
     """One fetch under way, and what its waiters wait for."""
 
+    grace_until: float
     deadline: float
     for_unknown_key: bool
     done: threading.Event = field(default_factory=threading.Event)
@@ -136,7 +139,7 @@ class FetchedKeys:
         if self._held is None:
             flight = self._start(seen=None)
             if flight is not None:
-                flight.done.wait(_left(flight))
+                flight.done.wait(_seconds_until(flight.deadline))
 
     def _find_with_fetch(self, key_id: str | None, algorithm: str) -> PublicKey:
         give_up = time.monotonic() + FETCH_SECONDS
@@ -211,7 +214,8 @@ class FetchedKeys:
     def _new_flight(self, *, for_unknown_key: bool) -> _Flight | None:
         if not self._limits.fetches.acquire(blocking=False):
             return None
-        self._flight = _Flight(time.monotonic() + FETCH_SECONDS, for_unknown_key)
+        now = time.monotonic()
+        self._flight = _Flight(now + GRACE_SECONDS, now + FETCH_SECONDS, for_unknown_key)
         return self._flight
 
     def _launch(self, flight: _Flight | None) -> _Flight | None:
@@ -260,8 +264,8 @@ class FetchedKeys:
         return seconds * (0.9 + 0.2 * self._jitter())
 
     def _wait(self, flight: _Flight, give_up: float) -> bool:
-        """Return whether the fetch ended in time. Only few requests may wait: the others are told at once."""
-        if flight.done.is_set():
+        """Return whether the fetch ended in time. Beyond its grace only few may wait; the others give up."""
+        if flight.done.wait(_seconds_until(min(flight.grace_until, give_up))):
             return True
         if not self._waiting.acquire(blocking=False):
             return False
@@ -269,7 +273,7 @@ class FetchedKeys:
             if not self._limits.waiting.acquire(blocking=False):
                 return False
             try:
-                return flight.done.wait(max(0.0, min(_left(flight), give_up - time.monotonic())))
+                return flight.done.wait(_seconds_until(min(flight.deadline, give_up)))
             finally:
                 self._limits.waiting.release()
         finally:
@@ -281,5 +285,5 @@ class FetchedKeys:
         return max(1, math.ceil(seconds)) if math.isfinite(seconds) else 1
 
 
-def _left(flight: _Flight) -> float:
-    return max(0.0, flight.deadline - time.monotonic())
+def _seconds_until(monotonic: float) -> float:
+    return max(0.0, monotonic - time.monotonic())

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from exchange.config.values import KeySource
+from exchange.outbound import Fetcher, FetchFailed
+from exchange.trust.discovery import KeysRefused, fetch_key_set, metadata_urls
+from tests.support import keys
+from tests.support.hostile_idp import HostileIdp, answer, json_of, raw
+
+
+@pytest.fixture
+def idp():
+    with HostileIdp() as server:
+        yield server
+
+
+def fetch(source: KeySource, seconds: float = 5.0):
+    return fetch_key_set(source, Fetcher(), time.monotonic() + seconds)
+
+
+def by_discovery(issuer: str) -> KeySource:
+    return KeySource(discovery=issuer, allow_insecure_http=True)
+
+
+def by_uri(uri: str) -> KeySource:
+    return KeySource(jwks_uri=uri, allow_insecure_http=True)
+
+
+def cause_of(source: KeySource, seconds: float = 5.0) -> str:
+    with pytest.raises((FetchFailed, KeysRefused)) as failed:
+        fetch(source, seconds)
+    return failed.value.cause
+
+
+@pytest.mark.parametrize(
+    ("issuer", "openid_configuration", "authorization_server"),
+    [
+        (
+            "https://a.example",
+            "https://a.example/.well-known/openid-configuration",
+            "https://a.example/.well-known/oauth-authorization-server",
+        ),
+        (
+            "https://a.example/",
+            "https://a.example/.well-known/openid-configuration",
+            "https://a.example/.well-known/oauth-authorization-server",
+        ),
+        (
+            "https://a.example:8443/t/1",
+            "https://a.example:8443/t/1/.well-known/openid-configuration",
+            "https://a.example:8443/.well-known/oauth-authorization-server/t/1",
+        ),
+        (
+            "https://a.example/t/1/",
+            "https://a.example/t/1/.well-known/openid-configuration",
+            "https://a.example/.well-known/oauth-authorization-server/t/1",
+        ),
+    ],
+)
+def test_openid_connect_appends_the_well_known_path_and_rfc_8414_inserts_it(
+    issuer, openid_configuration, authorization_server
+):
+    assert metadata_urls(issuer) == (openid_configuration, authorization_server)
+
+
+@pytest.mark.parametrize("path", ["", "/realms/main", "/realms/main/"])
+def test_keys_are_found_through_openid_connect_metadata(idp, path):
+    jwks_uri = idp.on("/keys", json_of({"keys": [keys.public_jwk()]}))
+    issuer = idp.url + path
+    idp.on(
+        f"{path.rstrip('/')}/.well-known/openid-configuration",
+        json_of({"issuer": issuer, "jwks_uri": jwks_uri}),
+    )
+    assert fetch(by_discovery(issuer)).find("RS256-a", "RS256")
+
+
+def test_keys_are_found_through_rfc_8414_metadata_where_the_other_is_missing(idp):
+    jwks_uri = idp.on("/keys", json_of({"keys": [keys.public_jwk()]}))
+    issuer = f"{idp.url}/tenant"
+    idp.on(
+        "/.well-known/oauth-authorization-server/tenant", json_of({"issuer": issuer, "jwks_uri": jwks_uri})
+    )
+    assert fetch(by_discovery(issuer)).find("RS256-a", "RS256")
+
+
+def test_only_a_missing_document_gives_way_to_the_other(idp):
+    """A redirect or an error there is a fault to be seen, not a reason to look elsewhere."""
+    idp.on(
+        "/.well-known/oauth-authorization-server", json_of({"issuer": idp.url, "jwks_uri": f"{idp.url}/keys"})
+    )
+    idp.on("/.well-known/openid-configuration", answer(500))
+    assert cause_of(by_discovery(idp.url)) == "status_refused"
+    idp.on(
+        "/.well-known/openid-configuration", answer(302, Location="/.well-known/oauth-authorization-server")
+    )
+    assert cause_of(by_discovery(idp.url)) == "redirected"
+    assert not idp.hits["/.well-known/oauth-authorization-server"]
+
+
+def test_an_issuer_without_any_metadata_is_not_found(idp):
+    assert cause_of(by_discovery(idp.url)) == "not_found"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda issuer: issuer + "/",
+        lambda issuer: issuer.replace("127.0.0.1", "localhost"),
+        str.upper,
+        lambda _: "https://mallory.example",
+        lambda _: None,
+        lambda issuer: [issuer],
+    ],
+)
+def test_metadata_must_name_the_very_issuer(idp, spoil):
+    issuer = idp.serve_issuer(keys.public_jwk())
+    assert fetch(by_discovery(issuer))
+    jwks_hits = idp.hits["/jwks"]
+    idp.serve_issuer(keys.public_jwk(), issuer=spoil(issuer))
+    assert cause_of(by_discovery(issuer)) == "metadata_of_another_issuer"
+    assert idp.hits["/jwks"] == jwks_hits
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>log in</html>",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"issuer":"a","issuer":"b"}',
+        b'{"issuer":NaN}',
+        b'{"issuer":' + b"[" * 100_000,
+    ],
+    ids=["nothing", "html", "array", "null", "not UTF-8", "issuer twice", "NaN", "deep"],
+)
+def test_metadata_that_is_no_json_object_is_refused(idp, body):
+    idp.on("/.well-known/openid-configuration", answer(body=body))
+    assert cause_of(by_discovery(idp.url)) == "metadata_malformed"
+
+
+@pytest.mark.parametrize("jwks_uri", [None, 5, ["a"], {}])
+def test_metadata_without_a_textual_jwks_uri_is_refused(idp, jwks_uri):
+    idp.serve_issuer(keys.public_jwk(), jwks_uri=jwks_uri)
+    assert cause_of(by_discovery(idp.url)) == "metadata_malformed"
+
+
+@pytest.mark.parametrize(
+    ("jwks_uri", "cause"),
+    [
+        ("file:///etc/passwd", "url_refused"),
+        ("/jwks", "url_refused"),
+        ("", "url_refused"),
+        ("https://user@idp.example/jwks", "url_refused"),
+        ("http://169.254.169.254/latest/meta-data", "address_refused"),
+        ("https://169.254.169.254/latest/meta-data", "address_refused"),
+        ("https://127.0.0.1:1/", "address_refused"),
+        ("https://10.0.0.1/", "address_refused"),
+    ],
+)
+def test_a_jwks_uri_of_hostile_metadata_leads_nowhere_inside(idp, jwks_uri, cause):
+    idp.serve_issuer(keys.public_jwk(), jwks_uri=jwks_uri)
+    assert cause_of(by_discovery(idp.url)) == cause
+
+
+def test_http_is_refused_unless_the_issuer_may(idp):
+    issuer = idp.serve_issuer(keys.public_jwk())
+    assert cause_of(KeySource(discovery=issuer)) == "url_refused"
+    assert cause_of(KeySource(jwks_uri=f"{issuer}/jwks")) == "url_refused"
+    assert not idp.hits
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (b"", "key_set_malformed"),
+        (b"<html></html>", "key_set_malformed"),
+        (b'{"keys":{}}', "key_set_malformed"),
+        (b'{"keys":[],"keys":[]}', "key_set_malformed"),
+        (json.dumps({"keys": [keys.public_jwk()] * 500}).encode(), "key_set_malformed"),
+        (b'{"keys":[]}', "no_usable_keys"),
+        (b'{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}', "no_usable_keys"),
+    ],
+    ids=["nothing", "html", "object of keys", "keys twice", "500 keys", "no keys", "a secret only"],
+)
+def test_a_key_set_of_no_use_is_refused(idp, body, cause):
+    assert cause_of(by_uri(idp.on("/keys", answer(body=body)))) == cause
+
+
+def test_metadata_and_keys_share_one_deadline(idp):
+    issuer = idp.serve_issuer(keys.public_jwk())
+
+    def late(request):
+        time.sleep(0.3)
+        json_of({"issuer": issuer, "jwks_uri": f"{issuer}/jwks"})(request)
+
+    idp.on("/.well-known/openid-configuration", late)
+    idp.on("/jwks", raw(b"HTTP/1.1 200 OK\r\nX: ", again=0.05))
+    started = time.monotonic()
+    assert cause_of(by_discovery(issuer), seconds=0.6) == "timeout"
+    assert time.monotonic() - started < 1.2
+
+
+def test_a_source_that_names_nothing_fetches_nothing():
+    assert cause_of(KeySource()) == "url_refused"
