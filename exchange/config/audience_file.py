@@ -30,7 +30,7 @@ _AUDIENCE = _AudienceSchema()
 def read_audience(file: PolicyFile, max_token_lifetime: int | None) -> TargetService | None:
     """Return the API that ``file`` describes; ``None`` when there are faults, which ``file`` has then.
 
-    ``max_token_lifetime`` is the server's, in seconds; ``None`` when its own file has faults.
+    ``max_token_lifetime`` is the server's, in seconds; ``None`` when it is wrong itself.
     """
     if not file.is_mapping:
         return None

@@ -90,7 +90,7 @@ def _proofs(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
 
 
 def _client_ids_as_audience(policies: Policies, files: PolicyDirectory) -> Iterator[Fault]:
-    """An ID token's ``aud`` is the client id (OpenID Connect Core §2): such an audience tells nothing apart."""
+    """An ID token's ``aud`` is the client id (OpenID Connect Core §2), so such an audience tells nothing."""
     client_ids = {name for client in policies.clients.values() for name in client.authorized_party}
     for file in (*files.issuers, *files.clients, *files.audiences):
         declared = file.data.get("audience")

@@ -13,7 +13,7 @@ from exchange.config.faults import Fault, PolicyFaults
 from exchange.config.issuer_file import read_issuer
 from exchange.config.profiles import shipped_profiles
 from exchange.config.references import check_references
-from exchange.config.server_file import read_server
+from exchange.config.server_file import max_token_lifetime, read_server
 from exchange.config.values import Policies, TargetService
 
 __all__ = ["Fault", "PolicyFaults", "load", "load_with_files"]
@@ -34,7 +34,7 @@ def load_with_files(directory: Path, *, environ: Mapping[str, str]) -> tuple[Pol
     files = PolicyDirectory(directory)
     files.read()
     server = read_server(files.server, environ) if files.server else None
-    limit = server.max_token_lifetime if server else None
+    limit = max_token_lifetime(files.server) if files.server else None
     profiles = shipped_profiles()
     issuers = [read_issuer(file, files, profiles) for file in files.issuers]
     clients = [read_client(file, files, environ) for file in files.clients]

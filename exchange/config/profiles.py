@@ -25,7 +25,6 @@ class Product:
     """A product whose issuers can be recognised by their form."""
 
     title: str
-    profile: str | None
     issuers: Matcher
 
 
@@ -38,6 +37,8 @@ class ShippedProfile:
     """Fits the issuers of every product."""
     shape: Mapping[str, object]
     """Loaded values for the keys of ``IssuerShapeSchema``."""
+    issuers: Matcher | None
+    """What this product's issuers look like; ``None`` when they may look like anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,11 @@ class Profiles:
 
     def other_product(self, name: str, issuer: str) -> str | None:
         """Return the title of another product whose ``issuer`` this is, unless ``name`` fits it too."""
-        if self.by_name[name].generic:
+        own = self.by_name[name]
+        if own.generic or (own.issuers and own.issuers.matches(issuer)):
             return None
-        fitting = [product for product in self.products if product.issuers.matches(issuer)]
-        if any(product.profile == name for product in fitting):
-            return None
-        return fitting[0].title if fitting else None
+        others = (product.title for product in self.products if product.issuers.matches(issuer))
+        return next(others, None)
 
 
 class _Texts(Names):
@@ -113,8 +113,8 @@ def read_profiles(contents: Mapping[str, bytes]) -> Profiles:
 
 def _profile(file: PolicyFile, products: list[Product]) -> ShippedProfile:
     loaded = file.load(_PROFILE, file.data)
-    if "issuer_pattern" in loaded:
-        products.extend(_product(file, (), loaded, file.name))
+    own = list(_product(file, (), loaded)) if "issuer_pattern" in loaded else []
+    products.extend(own)
     if "never" not in loaded and "access_token" not in loaded:
         file.fault(
             (), "say how an access token proves what it is (access_token), or why none is taken (never)"
@@ -127,21 +127,20 @@ def _profile(file: PolicyFile, products: list[Product]) -> ShippedProfile:
         advice=str(loaded.get("advice", "")),
     )
     shape = {key: loaded[key] for key in SHAPE_KEYS if key in loaded}
-    return ShippedProfile(profile, loaded.get("generic") is True, MappingProxyType(shape))
+    issuers = own[0].issuers if own else None
+    return ShippedProfile(profile, loaded.get("generic") is True, MappingProxyType(shape), issuers)
 
 
 def _known_issuers(file: PolicyFile) -> Iterator[Product]:
     entries = file.document.data if isinstance(file.document.data, list) else []
     for index, entry in enumerate(entries):
-        yield from _product(file, (index,), file.load(_KNOWN_ISSUER, entry, (index,)), None)
+        yield from _product(file, (index,), file.load(_KNOWN_ISSUER, entry, (index,)))
 
 
-def _product(
-    file: PolicyFile, path: YamlPath, loaded: Mapping[str, object], profile: str | None
-) -> Iterator[Product]:
+def _product(file: PolicyFile, path: YamlPath, loaded: Mapping[str, object]) -> Iterator[Product]:
     try:
         issuers = compile_matcher({"pattern": loaded.get("issuer_pattern")})
     except ValueError as error:
         file.fault((*path, "issuer_pattern"), str(error))
     else:
-        yield Product(str(loaded.get("title", "")), profile, issuers)
+        yield Product(str(loaded.get("title", "")), issuers)

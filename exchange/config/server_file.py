@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from exchange.config.fields import SIGNING_ALGORITHMS, AnyMapping, Choice, Count, Duration, Name, StrictSchema
+from marshmallow import ValidationError
+
+from exchange.config.fields import (
+    SIGNING_ALGORITHMS,
+    AnyMapping,
+    Choice,
+    Count,
+    Duration,
+    Name,
+    StrictSchema,
+    parse_duration,
+)
 from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
 from exchange.config.urls import check_url
@@ -56,6 +67,14 @@ def read_server(file: PolicyFile, environ: Mapping[str, str]) -> ServerSettings 
         max_delegation_depth=loaded["max_delegation_depth"],
         max_targets=loaded["max_targets"],
     )
+
+
+def max_token_lifetime(file: PolicyFile) -> int | None:
+    """Return ``max_token_lifetime`` in seconds, ``None`` when it is wrong; other faults do not matter."""
+    try:
+        return parse_duration(file.data.get("max_token_lifetime", _MAX_TOKEN_LIFETIME))
+    except ValidationError:
+        return None
 
 
 def _issuer(file: PolicyFile, loaded: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:

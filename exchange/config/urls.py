@@ -7,8 +7,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-# RFC 3986 §2. urlsplit() drops tabs and line ends without a word: the URL that was checked would not be the one
-# that is used.
+# RFC 3986 §2. urlsplit() drops tabs and line ends without a word: what was checked would not be what is used.
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^#]+", re.ASCII)
 _MAX_PORT: Final = 65535
