@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exchange.clients import client_secret
-from exchange.clients.client_secret import MAX_SECRET_LENGTH, new_secret, secret_digest
+from exchange.clients.client_secret import MAX_SECRET_LENGTH, secret_digest
 from exchange.errors import Refusal
 from exchange.model import ClientCredentials, Secret
 from tests.clients.desk import ODD_SECRET, ROTATED_SECRET, SECRET, basic, post
