@@ -141,7 +141,7 @@ class FakeIssuer:
         return (404, {}, b"") if body is None else (200, {"Content-Type": "application/json"}, body)
 
     def _document(self, path: str) -> bytes | None:
-        documents = {
+        documents: dict[str, Callable[[], dict[str, Any]]] = {
             f"{self.path}/.well-known/openid-configuration": self.metadata,
             f"/.well-known/oauth-authorization-server{self.path}": self.metadata,
             f"{self.path}/jwks.json": lambda: self.jwks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -24,7 +25,7 @@ def private_key(algorithm: str = "RS256", label: str = "a") -> Any:  # label mak
 def public_jwk(algorithm: str = "RS256", label: str = "a", *, kid: str | None = None) -> dict[str, Any]:
     """Return the public JWK of ``private_key(algorithm, label)``; ``kid`` defaults to ``algorithm-label``."""
     key = private_key(algorithm, label).public_key()
-    kinds = {"RS": RSAAlgorithm, "PS": RSAAlgorithm, "ES": ECAlgorithm, "Ed": OKPAlgorithm}
+    kinds: dict[str, Any] = {"RS": RSAAlgorithm, "PS": RSAAlgorithm, "ES": ECAlgorithm, "Ed": OKPAlgorithm}
     jwk = kinds[algorithm[:2]].to_jwk(key, as_dict=True)
     jwk.pop("key_ops", None)
     return {**jwk, "use": "sig", "alg": algorithm, "kid": kid or f"{algorithm}-{label}"}
@@ -39,4 +40,18 @@ def sign(
 ) -> str:
     """Return a compact JWS of ``claims``, with ``kid`` as in ``public_jwk`` unless ``header`` says otherwise."""
     headers = {"kid": f"{algorithm}-{label}", **(header or {})}
-    return jwt.encode(claims, private_key(algorithm, label), algorithm=algorithm, headers=headers)
+    payload = json.dumps(claims).encode()  # jwt.encode would refuse some of what an attacker signs
+    return jwt.PyJWS().encode(payload, private_key(algorithm, label), algorithm, headers)
+
+
+def sign_anything(
+    claims: dict[str, Any],
+    *,
+    algorithm: str = "RS256",
+    label: str = "a",
+    header: dict[str, Any] | None = None,
+) -> str:
+    """Return a compact JWS as ``sign`` does, of claims that PyJWT's encoder would refuse, such as a list as ``iss``."""
+    headers = {"typ": "JWT", "kid": f"{algorithm}-{label}", **(header or {})}
+    payload = json.dumps(claims).encode()
+    return jwt.PyJWS().encode(payload, private_key(algorithm, label), algorithm=algorithm, headers=headers)
