@@ -119,7 +119,7 @@ def read_rule(context: RuleContext, raw: object, path: YamlPath) -> Rule | None:
 
 def _check_denial(file: PolicyFile, raw: Mapping[str, object], path: YamlPath) -> None:
     if "scopes" in raw:
-        file.fault((*path, "scopes"), "a rule grants scopes or denies; keep `scopes` or `deny`")
+        file.fault((*path, "scopes"), "a rule grants scopes or denies; keep `scopes` or `deny`", at_key=True)
     for key in _NOTHING_IS_ISSUED:
         if key in raw:
             file.fault((*path, key), "a rule that denies issues nothing; remove this", at_key=True)

@@ -1,7 +1,7 @@
 """What ``policies/`` says, as frozen values. The loader makes them; every other room only reads them.
 
-Durations are whole seconds. ``source`` is where the YAML said it. Collections that a request looks something up in
-are mappings and frozensets, never lists to scan.
+Durations are whole seconds. ``source`` is where the YAML said it. Collections that a request looks something
+up in are mappings and frozensets, never lists to scan.
 """
 
 from __future__ import annotations
