@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     foundation = _foundation(settings, policies, metrics)
     issuers = TrustedIssuers(policies.issuers, foundation.key_caches)
     app = Flask("exchange", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1  # see web/form.py
     app.extensions["exchange"] = serving = Serving(
         snapshot=_snapshot(policies, foundation, issuers),
         audit=AuditTrail(

@@ -43,8 +43,8 @@ class ServerSettings:
 class KeySource:
     """Where the public keys of one issuer or client come from: exactly one of the four.
 
-    ``discovery`` is the issuer identifier whose metadata names the ``jwks_uri``. ``document`` is a JWK Set that was
-    inline or in a file, read when the policies were loaded. Equal sources share one key cache, across reloads too.
+    ``discovery`` is the issuer identifier whose metadata names the ``jwks_uri``. ``document`` is a JWK Set
+    that was inline or in a file, read when the policies were loaded. Equal sources share one key cache.
     """
 
     discovery: str | None = None
@@ -168,7 +168,7 @@ class ClaimSource:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of an audience. Its conditions choose it; ``presenter`` and ``scopes`` are checked afterwards."""
+    """One rule of an audience. Its conditions choose it; ``presenter`` and ``scopes`` are checked after."""
 
     id: str
     source: Source

@@ -9,6 +9,7 @@ from authlib.oauth2.rfc6749.errors import UnsupportedGrantTypeError
 from flask import Response
 
 from exchange.clients.authenticate import METHODS, ClientAuthenticator, Method
+from exchange.clients.failure import AuthenticationFailure, authentication_failed
 from exchange.config.values import RegisteredClient
 from exchange.errors import Refusal
 from exchange.token_exchange import TokenExchange
@@ -48,7 +49,7 @@ class TokenExchangeServer(AuthorizationServer):
         return self.clients.clients.get(client_id)
 
     def create_oauth2_request(self, request: Any) -> OAuth2Request:
-        """Return the request as it was parsed at the edge; Authlib's adapter would read the query string too."""
+        """Return the request as parsed at the edge; Authlib's adapter would read the query string too."""
         if not form_request(request).form_fields.get("grant_type"):  # RFC 6749 §5.2
             raise Refusal("parameter_missing", detail="grant_type")
         return form_request(request)
@@ -61,7 +62,7 @@ class TokenExchangeServer(AuthorizationServer):
         """Raise our refusal: Authlib's sentences differ by cause, and tell whether a client exists."""
         if isinstance(error, UnsupportedGrantTypeError):
             raise Refusal("grant_type_unsupported") from None
-        raise Refusal("client_authentication_failed", detail="method_not_allowed") from None
+        raise authentication_failed(AuthenticationFailure.METHOD_NOT_REGISTERED) from None
 
     def send_signal(self, name: Any, *args: object, **kwargs: object) -> None:
         """Do nothing: Authlib's hook for framework signals, of which we have none."""

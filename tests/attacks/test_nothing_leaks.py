@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from tests.support import keys
 from tests.support.idp import FakeIssuer
 from tests.support.policies import AUDIENCE, BASIC, CLIENT_SECRET, client_assertion
 from tests.support.service import ACCESS_TOKEN, GRANT_TYPE, RunningService
@@ -88,6 +89,8 @@ def test_client_secrets_are_not_logged(service: RunningService, idp: FakeIssuer)
 def test_claims_of_a_refused_token_are_not_echoed(
     service: RunningService, idp: FakeIssuer, claim: str, value: object
 ) -> None:
-    answer = service.post_token(form(idp, subject_token=idp.access_token(**{claim: value})), BASIC)
+    claims = idp.access_token_claims(**{claim: value})
+    token = keys.sign_anything(claims, header={"typ": "at+jwt"})
+    answer = service.post_token(form(idp, subject_token=token), BASIC)
     if answer.status_code != 200:
         assert MARK not in answer.text + str(answer.headers)
