@@ -1,0 +1,80 @@
+"""What this version cannot do is refused by name, key by key; the harmless value of the same key loads."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.policy_texts import AUDIENCE, CLIENT, ISSUER, SERVER, faults
+
+TENANTS = """\
+issuer: https://login.microsoftonline.com/{tenant}/v2.0
+profile: entra-v2
+tenant: {claim: tid, allow: [72f988bf-86f1-41af-91ab-2d7cd011db47]}
+audience: [api://bff]
+"""
+INTROSPECTION = """\
+introspection:
+  endpoint: https://login.partner.example/introspect
+  client_id: exchange
+  client_secret: ${PARTNER_INTROSPECTION_SECRET}
+  cache: 30s
+"""
+EXPRESSION = (
+    """{expression: 'has(subject.claims.plan) && subject.claims.plan == "gold" ? "gold" : "basic"'}"""
+)
+WHEN = """subject.claims.tenant == "acme" && !("guest" in subject.claims.groups)"""
+
+REFUSED = [
+    ("server", SERVER.replace("max_targets: 1 ", "max_targets: 2 "), "7:14: max_targets"),
+    ("server", SERVER.replace("{}", "{per_client: 600/m, failed_authentication: 60/m}"), "8:13: rate_limit"),
+    ("issuers/acme", ISSUER + "mode: audit\n", "5:7: mode"),
+    ("issuers/acme", ISSUER + "kind: workload\n", "5:7: kind"),
+    ("issuers/acme", ISSUER + "single_use: true\n", "5:13: single_use"),
+    ("issuers/acme", ISSUER + INTROSPECTION, "6:3: introspection"),
+    ("issuers/acme", TENANTS, "3:9: tenant"),
+    ("clients/orders-bff", CLIENT + "opaque_tokens_from: acme\n", "6:21: opaque_tokens_from"),
+    ("clients/orders-bff", CLIENT + "  tls_client_auth: {san_dns: bff.acme.example}\n", "authentication.tls_client_auth"),
+    ("clients/orders-bff", CLIENT + "  self_signed: {x5t_s256: abc}\n", "authentication.self_signed"),
+    (
+        "clients/orders-bff",
+        CLIENT + '  workload: {issuer: cluster, subject: "system:serviceaccount:shop:bff"}\n',
+        "6:13: authentication.workload",
+    ),
+    ("audiences/orders", AUDIENCE.replace("token_format: jwt", "token_format: opaque"), "4:15: token_format"),
+    ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: dpop"), "5:20: sender_constraint"),
+    ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: mtls"), "5:20: sender_constraint"),
+    ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: any"), "5:20: sender_constraint"),
+    ("audiences/orders", AUDIENCE.replace("mode: enforce", "mode: audit"), "26:11: rules[0].mode"),
+    ("audiences/orders", AUDIENCE + f"    when: {WHEN}\n", "27:11: rules[0].when"),
+    ("audiences/orders", AUDIENCE + "    actor: {issuer: acme}\n", "27:12: rules[0].actor"),
+    ("audiences/orders", AUDIENCE.replace("issuer: acme", "issuer: self"), "12:15: rules[0].subject.issuer"),
+    ("audiences/orders", AUDIENCE.replace("issuer: acme", "issuer: [acme, self]"), "12:15: rules[0].subject.issuer"),
+    ("audiences/orders", AUDIENCE.replace("delegation: allowed", "delegation: required"), "17:17: rules[0].delegation"),
+    ("audiences/orders", AUDIENCE.replace("{value: eu}", EXPRESSION), "24:28: rules[0].claims.region.expression"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), REFUSED)
+def test_what_is_not_available_is_refused_by_name(tmp_path, name, text, expected):
+    (line,) = faults(tmp_path, **{name: text})
+    assert line.startswith(f"policies/{name}.yaml:")
+    assert expected in line
+    assert line.endswith("is not available in this version; leave it out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("server", SERVER),
+        ("issuers/acme", ISSUER + "mode: enforce\nsingle_use: false\n"),
+        ("audiences/orders", AUDIENCE.replace("delegation: allowed", "delegation: none")),
+    ],
+)
+def test_the_value_that_asks_for_nothing_loads(tmp_path, name, text):
+    assert faults(tmp_path, **{name: text}) == []
+
+
+def test_a_key_that_is_not_available_is_checked_all_the_same(tmp_path):
+    (first, second) = faults(tmp_path, **{"issuers/acme": TENANTS.replace("allow:", "permit:")})[:2]
+    assert "tenant" in first
+    assert "tenant" in second
