@@ -21,7 +21,7 @@ MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
 """The cost of a verification grows with the key, and an issuer must not choose ours."""
 _RSA_EXPONENTS: Final = range(2**16 + 1, 2**32, 2)
-"""Odd and above 2^16 (FIPS 186-5 §5.1); bounded above because the cost of a verification grows with it."""
+"""Odd and above 2^16 (FIPS 186-5 §A.1.1); bounded above because the cost of a verification grows with it."""
 _MAX_KEY_MEMBER: Final = 2048
 """Characters of one member of a key; an RSA modulus of 8192 bits has 1366."""
 
