@@ -115,6 +115,7 @@ class RunningService:
         }
         environment |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
+            "TMPDIR": str(self.directory),  # what a killed gunicorn leaves goes with the directory
             "PORT": str(self.port),
             "WEB_CONCURRENCY": str(self._workers),
             "EXCHANGE_POLICIES": str(self._policies),
