@@ -244,6 +244,8 @@ def read_list(value: object, noun: str, read_item: Any) -> list[Any]:
 
     Raises ``ValidationError`` for an empty list, which must never mean "everything", and for a repeat.
     """
+    if isinstance(value, dict):
+        raise ValidationError(f"write one {noun}, or a list of them")
     if not isinstance(value, list):
         return [read_item(value)]
     if not value:

@@ -64,7 +64,7 @@ ISSUER_FAULTS = [
     (("  - https://bff.acme.example\n", "  - a\n  - a\n"), "5:5: audience[1]: this audience is listed twice"),
     (("  - https://bff.acme.example\n", "  - 12\n"), "4:5: audience[0]: write a string"),
     (("  - https://bff.acme.example\n", "  - ''\n"), "4:5: audience[0]: write a name that is not empty"),
-    (("  - https://bff.acme.example\n", "  a: b\n"), "4:3: audience: write a string"),
+    (("  - https://bff.acme.example\n", "  a: b\n"), "4:3: audience: write one audience, or a list"),
     (("enabled: true ", "enabled: yes "), "5:10: enabled: write true or false"),
     (("enabled: true ", "enabled: 1 "), "5:10: enabled: write true or false"),
     (("mode: enforce", "mode: dry-run"), "6:7: mode: write enforce or audit"),
