@@ -51,7 +51,7 @@ def _danger(file: PolicyFile, path: YamlPath, message: str) -> Fault:
 
 
 def _of_issuer(file: PolicyFile, issuer: TrustedIssuer) -> Iterator[_Danger]:
-    for path in issuer.subject:
+    for path in (*issuer.subject, *((issuer.subject_otherwise,) if issuer.subject_otherwise else ())):
         if str(path).rpartition("/")[2].lower() in _MUTABLE_CLAIMS:
             yield (
                 ("subject", "claim"),

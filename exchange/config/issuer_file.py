@@ -126,6 +126,7 @@ def _trusted_issuer(
         required_claims=shape["required_claims"],
         require=loaded["require"],
         subject=shape["subject"]["claim"],
+        subject_otherwise=shape["subject"].get("otherwise"),
         subject_format=shape["subject_format"],
         scope=shape["scope"]["claim"],
         client=shape["client"]["claim"],

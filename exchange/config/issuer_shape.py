@@ -73,13 +73,17 @@ class _ClaimSchema(StrictSchema):
     claim = ClaimNames(required=True)
 
 
+class _SubjectSchema(_ClaimSchema):
+    otherwise = ClaimName()
+
+
 class IssuerShapeSchema(StrictSchema):
     """The keys that a profile may set and an issuer's file may replace."""
 
     algorithms = Algorithms("algorithm")
     access_token = Section(AccessTokenSchema)
     required_claims = ClaimNames()
-    subject = Section(_ClaimSchema)
+    subject = Section(_SubjectSchema)
     subject_format = Choice("qualified", "plain")
     scope = Section(_ClaimSchema)
     client = Section(_ClaimSchema)

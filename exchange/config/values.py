@@ -97,6 +97,8 @@ class TrustedIssuer:
     require: tuple[Condition, ...]
     subject: tuple[ClaimPath, ...]
     """Several are joined with ``|``, which is escaped inside the parts."""
+    subject_otherwise: ClaimPath | None
+    """Who a token is about that has none of ``subject``: at Okta, a machine's."""
     subject_format: Literal["qualified", "plain"]
     scope: tuple[ClaimPath, ...]
     """The first one that the token carries is used; a space-separated string or a list of strings."""

@@ -52,7 +52,7 @@ class _Reader:
         audience = self._texts(_AUDIENCE)
         if self.issuer.audience_claim != _AUDIENCE:
             audience = self._texts(self.issuer.audience_claim)
-        parts = [self._subject_part(path) for path in self.issuer.subject]
+        parts = [self._subject_part(path) for path in self._subject_paths()]
         return ClaimValues(
             subject=name_subject(self.issuer.name, parts, self.issuer.subject_format),
             audience=frozenset(audience or ()),
@@ -89,6 +89,12 @@ class _Reader:
             detail = f"{path} is neither a non-empty string nor a list of them"
             raise token_refusal(self.role, "claim_malformed", detail=detail)
         return texts
+
+    def _subject_paths(self) -> tuple[ClaimPath, ...]:
+        otherwise = self.issuer.subject_otherwise
+        if otherwise is None or any(self._find(path) is not None for path in self.issuer.subject):
+            return self.issuer.subject
+        return (otherwise,)
 
     def _subject_part(self, path: ClaimPath) -> str:
         self._required(path)

@@ -66,6 +66,7 @@ def trusted_issuer(*, marker: Marker = RFC9068_MARKER, **changes: Any) -> Truste
         "required_claims": paths("sub", "iat", "exp"),
         "require": (),
         "subject": paths("sub"),
+        "subject_otherwise": None,
         "subject_format": "qualified",
         "scope": paths("scope", "scp"),
         "client": paths("client_id"),
