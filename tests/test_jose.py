@@ -397,6 +397,13 @@ def test_the_algorithm_is_ours_and_not_the_tokens():
     verify_signature(parse_unverified(Secret(token)), any_rsa, "RS512")
 
 
+def test_a_key_that_names_its_algorithm_verifies_no_other_even_where_it_could():
+    confined = key_set({**RSA_JWK, "kid": "RS256-a", "alg": "PS256"}).find("RS256-a", "PS256")
+    assert refused(keys.sign(CLAIMS), confined, "RS256")
+    genuine = jwt.encode(CLAIMS, keys.private_key("RS256", "a"), algorithm="PS256")
+    verify_signature(parse_unverified(Secret(genuine)), confined, "PS256")
+
+
 @pytest.mark.parametrize("name", ["jwk", "jku", "x5u", "x5c"])
 def test_a_key_brought_by_the_token_is_ignored(name):
     brought = {

@@ -53,8 +53,6 @@ def parse_unverified(token: Secret) -> UnverifiedJws:
     text = token.reveal()
     if len(text) > MAX_TOKEN_BYTES:
         raise MalformedJws("too_large")
-    if not text.isascii():
-        raise MalformedJws("malformed")
     segments = text.split(".", _COMPACT_JWE_SEGMENTS)
     if len(segments) == _COMPACT_JWE_SEGMENTS:  # RFC 7516 §9
         raise MalformedJws("encrypted")
