@@ -185,9 +185,7 @@ def _refuse_what_would_be_lost(claims: Claims, role: Role) -> None:
     """Refuse what an exchange without proofs and delegation would drop. Presence counts, not the value."""
     if "cnf" in claims:  # RFC 7800 §3.1: a token bound to a key must not become one that anybody can use
         raise token_refusal(role, "proof_missing", detail="cnf; proofs of possession are not verified here")
-    if (
-        "act" in claims
-    ):  # RFC 8693 §4.1: the chain says who acts; issued without it, the token would hide them
+    if "act" in claims:  # RFC 8693 §4.1: the chain says who acts; a token without it would hide them
         raise Refusal("delegation_not_allowed", detail=f"the {role} token carries act")
     if "may_act" in claims:  # RFC 8693 §4.4: whom it names is not checked here, so nobody is allowed
         raise Refusal("may_act_mismatch", detail=f"the {role} token carries may_act")

@@ -130,6 +130,10 @@ class TestSelfDescription:
     def test_a_self_description_of_another_json_type_opens_no_door(self, value):
         assert kind_of(JWT, CLAIMS | {"typ": value}, KEYCLOAK) is TokenKind.UNPROVEN
 
+    def test_a_list_says_no_access_token_that_an_id_token_could_contradict(self):
+        found = classify(JWT, CLAIMS | {"typ": ["Bearer", "ID"]}, KEYCLOAK)
+        assert (found.kind, found.evidence) == (TokenKind.ID_TOKEN, "claim.typ=ID")
+
     @pytest.mark.parametrize(("access_claim", "access_word"), ACCESS_WORDS)
     @pytest.mark.parametrize(("id_claim", "id_word"), ID_WORDS)
     def test_a_contradiction_is_refused_whatever_the_marker(

@@ -322,6 +322,23 @@ class TestClaims:
         assert reason(signed(tid="t"), **settings) == "claim_missing"
         assert reason(signed(tid="t", oid=""), **settings) == "claim_malformed"
 
+    def test_another_claim_names_the_subject_of_a_token_that_has_none_of_the_first_ones(self):
+        okta = {"subject": paths("uid"), "subject_otherwise": ClaimPath("cid")}
+        assert validate(signed(uid="00u1", cid="0oa1"), **okta).subject == "00u1"
+        assert validate(signed(cid="0oa1"), **okta).qualified_subject == "idp|0oa1"
+        assert validate(signed(uid=None, cid="0oa1"), **okta).subject == "0oa1"
+        assert reason(signed(), **okta) == "claim_missing"
+        assert reason(signed(cid=""), **okta) == "claim_malformed"
+
+    @pytest.mark.parametrize("uid", ["", 1, [], {}, False])
+    def test_a_malformed_claim_is_not_the_absence_of_one(self, uid):
+        okta = {"subject": paths("uid"), "subject_otherwise": ClaimPath("cid")}
+        assert reason(signed(uid=uid, cid="0oa1"), **okta) == "claim_malformed"
+
+    def test_a_part_that_is_there_keeps_the_other_claim_out(self):
+        joined = {"subject": paths("tid", "oid"), "subject_otherwise": ClaimPath("cid")}
+        assert reason(signed(tid="t", cid="0oa1"), **joined) == "claim_missing"
+
     @pytest.mark.parametrize(
         ("claims", "scopes"),
         [
