@@ -23,8 +23,11 @@ def serve(service: stage.Service, backend: demo_backend.Backend) -> None:
     """Say how to try it, and go on until somebody stops it."""
     story.invitation(service.url, backend.url)
     service.echo = True
-    while service.process.poll() is None:
-        time.sleep(0.2)
+    try:
+        while service.process.poll() is None:
+            time.sleep(0.2)
+    finally:
+        service.echo = False  # Ctrl-C reaches its workers too, and how they end is no news
     raise stage.Failed("\n  ".join(["The service ended.", *service.log[-30:]]))
 
 
