@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Final
 
 from exchange.model import Role
 
@@ -69,264 +70,184 @@ def token_refusal(
     return Refusal(f"{role}_token_{suffix}", description=description, detail=detail)
 
 
-_REQUEST = (
-    Reason(
-        "content_type_unsupported",
-        INVALID_REQUEST,
-        400,
-        "Send the parameters as application/x-www-form-urlencoded in the body.",
+_REQUEST_IS_WRONG: Final = {
+    "content_type_unsupported": "Send the parameters as application/x-www-form-urlencoded in the body.",
+    "query_string_refused": (
+        "Send every parameter in the body; a query string is refused because URLs end up in logs."
     ),
-    Reason(
-        "query_string_refused",
-        INVALID_REQUEST,
-        400,
-        "Send every parameter in the body; a query string is refused because URLs end up in logs.",
+    "parameter_missing": (
+        "A required parameter is missing; send grant_type, subject_token and subject_token_type."
     ),
-    Reason("body_too_large", INVALID_REQUEST, 413, "The request body is too large; send at most 64 KiB."),
-    Reason(
-        "parameter_missing",
-        INVALID_REQUEST,
-        400,
-        "A required parameter is missing; send grant_type, subject_token and subject_token_type.",
+    "parameter_repeated": "A parameter was sent more than once; only audience and resource may repeat.",
+    "parameter_malformed": (
+        "A parameter is malformed or too long; compare the request with the documentation."
     ),
-    Reason(
-        "parameter_repeated",
-        INVALID_REQUEST,
-        400,
-        "A parameter was sent more than once; only audience and resource may repeat.",
+    "requested_token_type_unsupported": (
+        "Only access tokens are issued; leave requested_token_type out, or send the URN of access_token"
+        " or jwt."
     ),
-    Reason(
-        "parameter_malformed",
-        INVALID_REQUEST,
-        400,
-        "A parameter is malformed or too long; compare the request with the documentation.",
+    "actor_token_type_without_actor_token": "Send actor_token and actor_token_type together, or neither.",
+}
+
+_CLIENT_IS_NOT_KNOWN: Final = {
+    "client_authentication_failed": (
+        "Client authentication failed; check the client identifier, the method and its credentials."
     ),
+    "client_not_allowed": "This client may not use this endpoint.",
+}
+
+# Each has its twin for the actor token; {token} becomes subject_token or actor_token.
+_TOKEN_IS_REFUSED: Final = {
+    "type_unsupported": "Present an access token; {token}_type must be the URN of access_token or jwt.",
+    "malformed": (
+        "The {token} is not a well-formed signed JWT; present the access token as it was received."
+    ),
+    "too_large": "The {token} is too large; send at most 16 KiB.",
+    "encrypted": (
+        "The {token} is encrypted; have its issuer issue signed JWT access tokens for this client."
+    ),
+    "issuer_not_trusted": (
+        "The issuer of the {token} is not trusted here; ask the operator to configure it."
+    ),
+    "issuer_disabled": "The issuer of the {token} is switched off here; ask the operator.",
+    "issuer_unrecognisable": (
+        "The issuer of the {token} makes access tokens that cannot be told from ID tokens; they are refused."
+    ),
+    "algorithm_not_allowed": "The {token} is signed with an algorithm that is not allowed for its issuer.",
+    "key_unknown": (
+        "The key that signed the {token} is not among the keys of its issuer; get a fresh token."
+    ),
+    "signature_invalid": "The signature of the {token} does not verify; present the token unchanged.",
+    "header_refused": (
+        "The {token} has a header parameter that is refused; get a plain signed access token."
+    ),
+    "expired": "The {token} has expired; get a fresh one from its issuer.",
+    "not_yet_valid": "The {token} is not yet valid; check the clocks.",
+    "too_old": "The {token} was issued too long ago; get a fresh one from its issuer.",
+    "lifetime_too_long": "The {token} was issued for longer than is accepted here.",
+    "claim_missing": "The {token} lacks a claim that is required for its issuer.",
+    "claim_malformed": "A claim of the {token} has the wrong type or form.",
+    "claim_refused": "A claim of the {token} does not meet what is required for its issuer.",
+    "tenant_not_allowed": "The {token} was issued by a tenant that is not allowed here.",
+    "is_id_token": "The {token} is an OpenID Connect ID token; present the access token issued with it.",
+    "is_other_kind": "The {token} is a token of another kind; present an access token.",
+    "kind_unproven": (
+        "Nothing shows that the {token} is an access token; present the access token, or ask the"
+        " operator whether the profile of its issuer fits."
+    ),
+    "audience_mismatch": "The {token} was issued for another audience than is accepted here.",
+    "inactive": "The issuer says that the {token} is not active; get a fresh one.",
+    "revoked": "The {token} was revoked; get a fresh one.",
+    "used": "The {token} may be exchanged once and was used before; get a fresh one.",
+    "proof_missing": "The {token} is bound to a key or certificate, and its proof was not presented.",
+    "proof_invalid": "The {token} is bound to another key or certificate than was presented.",
+}
+
+_TARGET_IS_REFUSED: Final = {
+    "target_missing": "Name the target with audience or resource.",
+    "target_unknown": "The requested audience or resource is not known here.",
+    "target_not_permitted": (
+        "No rule of the requested target names this client; ask the owner of the target for one."
+    ),
+    "too_many_targets": "The request names more targets than are allowed at once.",
+}
+
+_POLICY_REFUSES: Final = {
+    "no_rule_permits": (
+        "No rule permits this exchange; ask the owner of the target, and name the request_id."
+    ),
+    "denied_by_rule": "A rule denies this exchange; ask the owner of the target, and name the request_id.",
+    "issuer_in_audit_mode": (
+        "The issuer of the token is on trial here: its exchanges are recorded and nothing is issued."
+    ),
+    "presenter_mismatch": (
+        "The subject_token was neither sent to this client nor issued to it; present a token meant for"
+        " this client."
+    ),
+    "condition_failed_to_evaluate": (
+        "A condition of the policy could not be evaluated for this token; ask the owner of the target."
+    ),
+    "may_act_mismatch": "The may_act claim of the subject_token names another actor.",
+    "actor_not_client": "The actor_token does not identify the authenticated client.",
+    "delegation_required": "This exchange needs an actor_token; send one.",
+    "delegation_not_allowed": "Delegation is not allowed here; send no actor_token.",
+    "delegation_cycle": "The actor is already in the delegation chain.",
+    "delegation_too_deep": "The delegation chain would become too long.",
+    "self_renewal": "A token of ours is not renewed by exchange; exchange the original token again.",
+    "sender_constraint_required": (
+        "The target takes only tokens bound to a key or certificate; send a DPoP proof or use mutual TLS."
+    ),
+}
+
+_SCOPE_IS_REFUSED: Final = {
+    "scope_not_permitted": (
+        "A requested scope is unknown or beyond what may be granted; ask for less, or leave scope out."
+    ),
+}
+
+_DPOP_PROOF_IS_WRONG: Final = {
+    "dpop_proof_invalid": "The DPoP proof is not valid; make a fresh one.",
+    "dpop_proof_used": "The DPoP proof was used before; make a fresh one.",
+}
+
+_OUT_OF_REACH: Final = {
+    "issuer_keys_unavailable": (
+        "The keys of the issuer of a token cannot be fetched now; try again after Retry-After seconds."
+    ),
+    "introspection_unavailable": (
+        "The issuer of a token cannot be asked about it now; try again after Retry-After seconds."
+    ),
+    "store_unavailable": "The store cannot be reached now; try again after Retry-After seconds.",
+}
+
+
+def _group(error: str, status: int, sentences: Mapping[str, str]) -> tuple[Reason, ...]:
+    return tuple(Reason(slug, error, status, sentence) for slug, sentence in sentences.items())
+
+
+def _twins() -> dict[str, str]:
+    return {
+        f"{role}_token_{suffix}": sentence.format(token=f"{role}_token")
+        for role in Role
+        for suffix, sentence in _TOKEN_IS_REFUSED.items()
+    }
+
+
+_ALL: Final = (
+    *_group(INVALID_REQUEST, 400, _REQUEST_IS_WRONG),
     Reason(
         "grant_type_unsupported",
         UNSUPPORTED_GRANT_TYPE,
         400,
         "Use grant_type urn:ietf:params:oauth:grant-type:token-exchange.",
     ),
-    Reason(
-        "requested_token_type_unsupported",
-        INVALID_REQUEST,
-        400,
-        "Only access tokens are issued; leave requested_token_type out, or send the URN of access_token"
-        " or jwt.",
-    ),
-    Reason(
-        "actor_token_type_without_actor_token",
-        INVALID_REQUEST,
-        400,
-        "Send actor_token and actor_token_type together, or neither.",
-    ),
+    Reason("body_too_large", INVALID_REQUEST, 413, "The request body is too large; send at most 64 KiB."),
     Reason(
         "rate_limited",
         TEMPORARILY_UNAVAILABLE,
         429,
         "Too many requests; try again after Retry-After seconds.",
     ),
-)
-
-_CLIENT = (
-    Reason(
-        "client_authentication_failed",
-        INVALID_CLIENT,
-        401,
-        "Client authentication failed; check the client identifier, the method and its credentials.",
-    ),
-    Reason("client_not_allowed", INVALID_CLIENT, 401, "This client may not use this endpoint."),
-)
-
-# Each has its twin for the actor token; {token} becomes subject_token or actor_token.
-_TOKEN = (
-    ("type_unsupported", "Present an access token; {token}_type must be the URN of access_token or jwt."),
-    (
-        "malformed",
-        "The {token} is not a well-formed signed JWT; present the access token as it was received.",
-    ),
-    ("too_large", "The {token} is too large; send at most 16 KiB."),
-    (
-        "encrypted",
-        "The {token} is encrypted; have its issuer issue signed JWT access tokens for this client.",
-    ),
-    (
-        "issuer_not_trusted",
-        "The issuer of the {token} is not trusted here; ask the operator to configure it.",
-    ),
-    ("issuer_disabled", "The issuer of the {token} is switched off here; ask the operator."),
-    (
-        "issuer_unrecognisable",
-        "The issuer of the {token} makes access tokens that cannot be told from ID tokens; they are refused.",
-    ),
-    ("algorithm_not_allowed", "The {token} is signed with an algorithm that is not allowed for its issuer."),
-    (
-        "key_unknown",
-        "The key that signed the {token} is not among the keys of its issuer; get a fresh token.",
-    ),
-    ("signature_invalid", "The signature of the {token} does not verify; present the token unchanged."),
-    (
-        "header_refused",
-        "The {token} has a header parameter that is refused; get a plain signed access token.",
-    ),
-    ("expired", "The {token} has expired; get a fresh one from its issuer."),
-    ("not_yet_valid", "The {token} is not yet valid; check the clocks."),
-    ("too_old", "The {token} was issued too long ago; get a fresh one from its issuer."),
-    ("lifetime_too_long", "The {token} was issued for longer than is accepted here."),
-    ("claim_missing", "The {token} lacks a claim that is required for its issuer."),
-    ("claim_malformed", "A claim of the {token} has the wrong type or form."),
-    ("claim_refused", "A claim of the {token} does not meet what is required for its issuer."),
-    ("tenant_not_allowed", "The {token} was issued by a tenant that is not allowed here."),
-    ("is_id_token", "The {token} is an OpenID Connect ID token; present the access token issued with it."),
-    ("is_other_kind", "The {token} is a token of another kind; present an access token."),
-    (
-        "kind_unproven",
-        (
-            "Nothing shows that the {token} is an access token; present the access token, or ask the operator"
-            " whether the profile of its issuer fits."
-        ),
-    ),
-    ("audience_mismatch", "The {token} was issued for another audience than is accepted here."),
-    ("inactive", "The issuer says that the {token} is not active; get a fresh one."),
-    ("revoked", "The {token} was revoked; get a fresh one."),
-    ("used", "The {token} may be exchanged once and was used before; get a fresh one."),
-    ("proof_missing", "The {token} is bound to a key or certificate, and its proof was not presented."),
-    ("proof_invalid", "The {token} is bound to another key or certificate than was presented."),
-)
-
-_TARGET = (
-    Reason("target_missing", INVALID_TARGET, 400, "Name the target with audience or resource."),
-    Reason("target_unknown", INVALID_TARGET, 400, "The requested audience or resource is not known here."),
-    Reason(
-        "target_not_permitted",
-        INVALID_TARGET,
-        400,
-        "No rule of the requested target names this client; ask the owner of the target for one.",
-    ),
-    Reason(
-        "too_many_targets", INVALID_TARGET, 400, "The request names more targets than are allowed at once."
-    ),
-)
-
-_POLICY = (
-    Reason(
-        "no_rule_permits",
-        INVALID_REQUEST,
-        400,
-        "No rule permits this exchange; ask the owner of the target, and name the request_id.",
-    ),
-    Reason(
-        "denied_by_rule",
-        INVALID_REQUEST,
-        400,
-        "A rule denies this exchange; ask the owner of the target, and name the request_id.",
-    ),
-    Reason(
-        "issuer_in_audit_mode",
-        INVALID_REQUEST,
-        400,
-        "The issuer of the token is on trial here: its exchanges are recorded and nothing is issued.",
-    ),
-    Reason(
-        "presenter_mismatch",
-        INVALID_REQUEST,
-        400,
-        "The subject_token was neither sent to this client nor issued to it; present a token meant for"
-        " this client.",
-    ),
-    Reason(
-        "scope_not_permitted",
-        INVALID_SCOPE,
-        400,
-        "A requested scope is unknown or beyond what may be granted; ask for less, or leave scope out.",
-    ),
-    Reason(
-        "condition_failed_to_evaluate",
-        INVALID_REQUEST,
-        400,
-        "A condition of the policy could not be evaluated for this token; ask the owner of the target.",
-    ),
-    Reason(
-        "may_act_mismatch",
-        INVALID_REQUEST,
-        400,
-        "The may_act claim of the subject_token names another actor.",
-    ),
-    Reason(
-        "actor_not_client",
-        INVALID_REQUEST,
-        400,
-        "The actor_token does not identify the authenticated client.",
-    ),
-    Reason("delegation_required", INVALID_REQUEST, 400, "This exchange needs an actor_token; send one."),
-    Reason(
-        "delegation_not_allowed", INVALID_REQUEST, 400, "Delegation is not allowed here; send no actor_token."
-    ),
-    Reason("delegation_cycle", INVALID_REQUEST, 400, "The actor is already in the delegation chain."),
-    Reason("delegation_too_deep", INVALID_REQUEST, 400, "The delegation chain would become too long."),
-    Reason(
-        "self_renewal",
-        INVALID_REQUEST,
-        400,
-        "A token of ours is not renewed by exchange; exchange the original token again.",
-    ),
-    Reason(
-        "sender_constraint_required",
-        INVALID_REQUEST,
-        400,
-        "The target takes only tokens bound to a key or certificate; send a DPoP proof or use mutual TLS.",
-    ),
-)
-
-_DPOP = (
-    Reason("dpop_proof_invalid", INVALID_DPOP_PROOF, 400, "The DPoP proof is not valid; make a fresh one."),
-    Reason("dpop_proof_used", INVALID_DPOP_PROOF, 400, "The DPoP proof was used before; make a fresh one."),
+    *_group(INVALID_CLIENT, 401, _CLIENT_IS_NOT_KNOWN),
+    *_group(INVALID_REQUEST, 400, _twins()),
+    *_group(INVALID_TARGET, 400, _TARGET_IS_REFUSED),
+    *_group(INVALID_REQUEST, 400, _POLICY_REFUSES),
+    *_group(INVALID_SCOPE, 400, _SCOPE_IS_REFUSED),
+    *_group(INVALID_DPOP_PROOF, 400, _DPOP_PROOF_IS_WRONG),
     Reason(
         "dpop_nonce_required",
         USE_DPOP_NONCE,
         400,
         "Use the nonce of the DPoP-Nonce header in the DPoP proof.",
     ),
-)
-
-_OURS = (
+    *_group(TEMPORARILY_UNAVAILABLE, 503, _OUT_OF_REACH),
     Reason(
-        "issuer_keys_unavailable",
-        TEMPORARILY_UNAVAILABLE,
-        503,
-        "The keys of the issuer of a token cannot be fetched now; try again after Retry-After seconds.",
-    ),
-    Reason(
-        "introspection_unavailable",
-        TEMPORARILY_UNAVAILABLE,
-        503,
-        "The issuer of a token cannot be asked about it now; try again after Retry-After seconds.",
-    ),
-    Reason(
-        "store_unavailable",
-        TEMPORARILY_UNAVAILABLE,
-        503,
-        "The store cannot be reached now; try again after Retry-After seconds.",
-    ),
-    Reason(
-        "internal_error", SERVER_ERROR, 500, "Something went wrong here; name the request_id to the operator."
+        "internal_error",
+        SERVER_ERROR,
+        500,
+        "Something went wrong here; name the request_id to the operator.",
     ),
 )
 
-
-def _twins() -> tuple[Reason, ...]:
-    return tuple(
-        Reason(f"{role}_token_{suffix}", INVALID_REQUEST, 400, text.format(token=f"{role}_token"))
-        for role in Role
-        for suffix, text in _TOKEN
-    )
-
-
-REASONS: Mapping[str, Reason] = MappingProxyType(
-    {
-        reason.slug: reason
-        for group in (_REQUEST, _CLIENT, _twins(), _TARGET, _POLICY, _DPOP, _OURS)
-        for reason in group
-    }
-)
+REASONS: Final[Mapping[str, Reason]] = MappingProxyType({reason.slug: reason for reason in _ALL})
 """The closed set. ``docs/errors.md`` is made from it and a test keeps the two alike."""
