@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from exchange.claim_path import ClaimPath
-from exchange.config.values import KeySource, Profile, Source, TrustedIssuer
+from exchange.config.values import KeySource, TrustedIssuer
 from exchange.outbound import Fetcher
 from exchange.trust import KeyCaches, TrustedIssuers
 from exchange.trust.issuers import MAX_WARMED
 from tests.support import keys
 from tests.support.hostile_idp import HostileIdp
+from tests.support.tokens import trusted_issuer
 
 
 @pytest.fixture
@@ -23,33 +23,11 @@ def idp() -> Iterator[HostileIdp]:
         yield server
 
 
-PROFILE = Profile(name="rfc9068", title="RFC 9068", never=None, weak=None, advice="")
-
-
 def issuer(
     iss: str, *, name: str = "acme", enabled: bool = True, keys_from: KeySource | None = None
 ) -> TrustedIssuer:
-    return TrustedIssuer(
-        name=name,
-        source=Source("issuers/acme.yaml", 1, 1),
-        issuer=iss,
-        profile=PROFILE,
-        enabled=enabled,
-        audience=frozenset({"https://bff.example"}),
-        algorithms=frozenset({"ES256"}),
-        keys=keys_from or KeySource(discovery=iss, allow_insecure_http=True),
-        marker=(),
-        tolerate=frozenset(),
-        required_claims=(),
-        require=(),
-        subject=(ClaimPath.parse("sub"),),
-        subject_format="qualified",
-        scope=(ClaimPath.parse("scope"),),
-        client=(ClaimPath.parse("client_id"),),
-        audience_claim=ClaimPath.parse("aud"),
-        max_token_age=None,
-        max_token_lifetime=3600,
-    )
+    source = keys_from or KeySource(discovery=iss, allow_insecure_http=True)
+    return trusted_issuer(issuer=iss, name=name, enabled=enabled, keys=source)
 
 
 def trusted(*issuers: TrustedIssuer, caches: KeyCaches | None = None) -> TrustedIssuers:
