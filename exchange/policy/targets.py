@@ -25,9 +25,8 @@ def resolve_target(
     for name in names:
         target = policies.targets.get(name)
         if target is None:
-            raise Refusal(
-                "target_unknown"
-            )  # RFC 8707 §2; the name itself is the caller's, and is not repeated
+            # RFC 8707 §2. The name is the caller\'s own, perhaps a misplaced token: it is not repeated.
+            raise Refusal("target_unknown")
         found[target.audience] = target
     if len(found) > min(policies.server.max_targets, MAX_DECIDED_TARGETS):
         raise Refusal("too_many_targets", detail=f"{len(found)} different targets")

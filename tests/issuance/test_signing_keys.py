@@ -224,6 +224,16 @@ def test_a_key_under_the_name_of_another_is_refused(key_file):
         SigningKeyRing.open(key_file.parent, "ES256")
 
 
+def test_a_name_that_file_and_key_agree_on_is_refused_when_it_is_not_the_thumbprint(key_file):
+    # Otherwise one key could be published under the identifier of another.
+    document = json.loads(key_file.read_text())
+    document["jwk"]["kid"] = "other"
+    key_file.write_text(json.dumps(document))
+    key_file.rename(key_file.with_name("other.json"))
+    with pytest.raises(KeyFault, match=r"other\.json: not a key file"):
+        SigningKeyRing.open(key_file.parent, "ES256")
+
+
 @pytest.mark.parametrize("name", ["key.pem", "notes.txt", "keys.json.bak", "README"])
 def test_a_file_that_is_no_key_is_named(key_file, name):
     key_file.with_name(name).write_text("")
