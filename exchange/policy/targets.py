@@ -25,7 +25,7 @@ def resolve_target(
     for name in names:
         target = policies.targets.get(name)
         if target is None:
-            # RFC 8707 §2. The name is the caller\'s own, perhaps a misplaced token: it is not repeated.
+            # RFC 8707 §2. The name is the caller's own, perhaps a misplaced token: it is not repeated.
             raise Refusal("target_unknown")
         found[target.audience] = target
     if len(found) > min(policies.server.max_targets, MAX_DECIDED_TARGETS):
