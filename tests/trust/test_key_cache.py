@@ -333,25 +333,44 @@ def test_a_rotation_during_a_refresh_that_asked_too_early_is_seen_by_asking_agai
     bench.outcome(cache)
     asked, go_on = threading.Event(), threading.Event()
 
-    def before_the_rotation(request):
+    def early_then_rotated(request):
+        if asked.is_set():
+            json_of({"keys": [A, B]})(request)
+            return
         asked.set()
         go_on.wait(10)
         json_of({"keys": [A]})(request)
-        publish(idp, A, B)
 
-    idp.on("/jwks", before_the_rotation)
+    idp.on("/jwks", early_then_rotated)
     bench.clock.pass_(REFRESH_AFTER_SECONDS + 1)
     assert has(cache, "ES256-a")
     assert asked.wait(10)
     threading.Timer(0.1, go_on.set).start()
-    deadline = time.monotonic() + 5
-    while True:  # the rotated set is published a moment after the early answer was sent
-        try:
-            assert has(cache, "ES256-b")
-            break
-        except KeyUnknown:
-            assert time.monotonic() < deadline
-            bench.clock.pass_(UNKNOWN_KEY_COOL_DOWN_SECONDS)
+    assert has(cache, "ES256-b")
+    assert idp.hits["/jwks"] == 3
+
+
+def test_an_unknown_kid_does_not_cut_the_back_off_short(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    assert has(cache, "ES256-a")
+    idp.on("/jwks", answer(500))
+    for fetches in range(2, 7):  # back-off 1, 2, 4, 8 and then 16 seconds: longer than the cool-down
+        unavailable(cache, "made-up")
+        assert idp.hits["/jwks"] == fetches
+        bench.clock.pass_(UNKNOWN_KEY_COOL_DOWN_SECONDS)
+    assert unavailable(cache, "made-up") == 6
+    assert idp.hits["/jwks"] == 6
+    bench.clock.pass_(6)
+    unavailable(cache, "made-up")
+    assert idp.hits["/jwks"] == 7
+
+
+def test_who_looked_before_a_fetch_ended_does_not_start_another(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    assert has(cache, "ES256-a")
+    bench.outcome(cache)
+    assert cache._start(seen=None) is None  # as a request does that found no keys a moment ago
+    assert idp.hits["/jwks"] == 1
 
 
 def test_known_keys_are_found_while_an_unknown_one_is_being_asked_for(idp, bench):
