@@ -56,17 +56,29 @@ def create_app(settings: Settings | None = None) -> Flask:
     start on a configuration that somebody misread.
     """
     settings = settings or Settings.from_environ(os.environ)
+    _prepare_log(settings)
+    serving = _serving(settings, _load(settings))
+    app = Flask("exchange", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1  # see web/form.py
+    app.extensions["exchange"] = serving
+    app.register_blueprint(endpoints)
+    install_error_handlers(app)
+    app.wsgi_app = IssuerPath(app.wsgi_app, lambda: serving.snapshot.urls.path)  # type: ignore[method-assign]
+    return app
+
+
+def _prepare_log(settings: Settings) -> None:
     # Authlib logs whole tokens at DEBUG.
     logging.getLogger("authlib").setLevel(logging.INFO)
     for name in settings.not_available:
         log.warning("%s is set, and this version does not use it: no proxy header is believed", name)
-    policies = _load(settings)
+
+
+def _serving(settings: Settings, policies: Policies) -> Serving:
     metrics = Metrics()
     foundation = _foundation(settings, policies, metrics)
     issuers = TrustedIssuers(policies.issuers, foundation.key_caches)
-    app = Flask("exchange", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1  # see web/form.py
-    app.extensions["exchange"] = serving = Serving(
+    return Serving(
         snapshot=_snapshot(policies, foundation, issuers),
         audit=AuditTrail(
             write=LineWriter(sys.stdout.fileno()), count=_counter(metrics), clock=foundation.clock
@@ -76,10 +88,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         check_store=foundation.store.check,
         start=issuers.warm,
     )
-    app.register_blueprint(endpoints)
-    install_error_handlers(app)
-    app.wsgi_app = IssuerPath(app.wsgi_app, lambda: serving.snapshot.urls.path)  # type: ignore[method-assign]
-    return app
 
 
 def _load(settings: Settings) -> Policies:
@@ -95,7 +103,7 @@ def _foundation(settings: Settings, policies: Policies, metrics: Metrics) -> Fou
         keys = SigningKeyRing.open(settings.keys, policies.server.signing_algorithm)
     except (ValueError, OSError) as error:
         raise SystemExit(f"The service does not start: {error}") from None
-    caches = KeyCaches(fetcher=Fetcher(), clock=time.time, observe=metrics.key_fetch)
+    caches = KeyCaches(fetcher=Fetcher(), observe=metrics.key_fetch)
     return Foundation(store=store, keys=keys, key_caches=caches, clock=time.time)
 
 
