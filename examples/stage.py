@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import demo_backend
 import demo_idp
@@ -50,6 +51,7 @@ class Service:
         # What this machine's own service is told must not reach the demonstration.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("EXCHANGE_")}
         environment |= {
+            "GUNICORN_CMD_ARGS": f"--bind {urlsplit(place.service).netloc}",  # for this machine alone
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
             "PORT": place.service.rpartition(":")[2],
             "EXCHANGE_ISSUER": place.service,

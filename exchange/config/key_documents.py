@@ -18,6 +18,7 @@ from exchange.config.fields import AnyMapping, Flag, Name, StrictSchema
 from exchange.config.policy_file import PolicyFile
 from exchange.config.urls import check_url
 from exchange.config.values import KeySource
+from exchange.jose import InvalidKeySet, KeySet
 from exchange.strict_json import InvalidJson, parse_object
 
 SOURCES: Final = ("discovery", "jwks_uri", "jwks_file", "jwks")
@@ -108,11 +109,20 @@ def _faults_of(document: Mapping[str, object]) -> Iterator[tuple[int | None, str
     if len(keys) > _MAX_KEYS:
         yield None, f"write at most {_MAX_KEYS} keys"
         return
-    for index, key in enumerate(keys):
-        if message := _fault_of_key(key):
-            yield index, message
+    messages = [(index, message) for index, key in enumerate(keys) if (message := _fault_of_key(key))]
+    yield from messages
     if all(isinstance(key, Mapping) and key.get("use", "sig") != "sig" for key in keys):
         yield None, "no key here is for signatures; add one whose `use` is sig"
+    elif not messages and not _has_usable_key(document):
+        yield None, "no key here can verify a signature; check alg, crv and the numbers of each key"
+
+
+def _has_usable_key(document: Mapping[str, object]) -> bool:
+    # Asked of the very reader that serves requests: a set that it cannot use would refuse every token.
+    try:
+        return len(KeySet.from_document(json.dumps(document))) > 0
+    except (InvalidKeySet, TypeError, ValueError):
+        return False
 
 
 def _fault_of_key(key: object) -> str | None:

@@ -11,9 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 
-@cache
-def private_key(algorithm: str = "RS256", label: str = "a") -> Any:  # label makes distinct keys
+def private_key(algorithm: str = "RS256", label: str = "a") -> Any:
     """Return a private key that fits ``algorithm``; another ``label`` gives another key."""
+    return _private_key(algorithm, label)
+
+
+@cache
+def _private_key(algorithm: str, label: str) -> Any:  # label makes distinct keys
     if algorithm.startswith(("RS", "PS")):
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     if algorithm == "EdDSA":
