@@ -135,6 +135,12 @@ class VerifiedToken:
     """``jti``."""
     sha256: str
     """Hexadecimal digest of the token, for audit; the token itself is not kept."""
+    act: Claims | None = None
+    """Who acts, and on whose behalf before (RFC 8693 §4.1); ``None`` when the token carries no ``act``."""
+    may_act: Claims | None = None
+    """Who may act for the subject (RFC 8693 §4.4); ``None`` when the token carries no ``may_act``."""
+    in_audit_mode: bool = False
+    """The issuer is on trial: everything is checked and recorded, and nothing is issued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ class Permit:
     it.
     """
 
-    rule: str
+    rules: tuple[str, ...]
+    """The rules that decided, one for each of ``audience``."""
     client_id: str
     subject: str
     audience: tuple[str, ...]
@@ -154,6 +161,10 @@ class Permit:
     """Seconds, at most."""
     not_after: int
     """Seconds since the epoch: the issued token never outlives what it was issued from."""
+    act: Claims | None = None
+    """The actor with the subject token's own chain nested in it, unbroken (RFC 8693 §4.1)."""
+    may_act: Claims | None = None
+    """Kept from the subject token (RFC 8693 §4.4)."""
 
 
 @dataclass(frozen=True, slots=True)

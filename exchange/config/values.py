@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exchange.claim_path import ClaimPath
+from exchange.expressions import Expression
 from exchange.matchers import Condition
 
 
@@ -107,6 +108,7 @@ class TrustedIssuer:
     audience_claim: ClaimPath
     max_token_age: int | None
     max_token_lifetime: int
+    mode: Literal["enforce", "audit"] = "enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class ClaimSource:
     copy: ClaimPath | None
     value: object
     """Frozen JSON: tuples and read-only mappings inside."""
+    expression: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ class Rule:
     clients: frozenset[str] | None
     """Client identifiers; ``None`` (any client) only in a rule that denies."""
     subject_issuers: frozenset[str] | None
-    """Names of files under ``issuers/``; ``None`` (any issuer) only in a rule that denies."""
+    """Names of files under ``issuers/``, or ``self``; ``None`` (any issuer) only in a rule that denies."""
     subject_claims: tuple[Condition, ...]
     deny: str | None
     """The text for the operator; ``None`` for a rule that permits."""
@@ -186,6 +189,12 @@ class Rule:
     scopes: tuple[ScopeGrant, ...]
     claims: tuple[ClaimSource, ...]
     token_lifetime: int | None
+    actor_issuers: frozenset[str] | None = None
+    """As ``subject_issuers``; ``None`` is no condition on the actor's issuer."""
+    actor_claims: tuple[Condition, ...] = ()
+    when: Expression | None = None
+    delegation: Literal["none", "allowed", "required"] = "allowed"
+    mode: Literal["enforce", "audit"] = "enforce"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class PolicyDecider:
         check_presenter(rule, client, subject, trace)
         scopes = grant_scopes(rule, target, request, subject, trace)
         return Permit(
-            rule=rule.id,
+            rules=(rule.id,),
             client_id=client.client_id,
             subject=subject.qualified_subject,
             audience=(target.audience,),

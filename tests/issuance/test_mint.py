@@ -32,7 +32,7 @@ ORDERS = "https://orders.acme.example"
 ACCESS_TOKEN = TokenTypeIdentifier.ACCESS_TOKEN
 
 PERMIT = Permit(
-    rule="shop-reads-orders",
+    rules=("shop-reads-orders",),
     client_id="orders-bff",
     subject="acme|u1",
     audience=(ORDERS,),
