@@ -27,7 +27,7 @@ from tests.policy.values import (
 
 def test_a_named_client_issuer_and_target_are_permitted():
     permit = ask().permit_or_refuse()
-    assert permit.rule == "shop-reads-orders"
+    assert permit.rules == ("shop-reads-orders",)
     assert permit.client_id == "orders-bff"
     assert permit.subject == "acme|u1"
     assert permit.audience == (ORDERS,)

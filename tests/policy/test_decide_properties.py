@@ -124,7 +124,7 @@ def test_denials_alone_never_permit(entries, asked, who, subject):
 def test_a_permit_names_a_rule_that_names_client_issuer_and_target(entries, asked, who, subject):
     permit = decide(entries, asked, who, subject).permit
     if permit is not None:
-        (deciding,) = [entry for entry in entries if entry.id == permit.rule]
+        (deciding,) = [entry for entry in entries if entry.id == permit.rules[0]]
         assert deciding.deny is None
         assert who.client_id in deciding.clients
         assert subject.issuer_name in deciding.subject_issuers
@@ -135,7 +135,7 @@ def test_a_permit_names_a_rule_that_names_client_issuer_and_target(entries, aske
 def test_scopes_stay_within_the_rule_the_subject_token_and_the_request(entries, asked, who, subject):
     permit = decide(entries, asked, who, subject).permit
     if permit is not None:
-        (deciding,) = [entry for entry in entries if entry.id == permit.rule]
+        (deciding,) = [entry for entry in entries if entry.id == permit.rules[0]]
         within = {grant.scope for grant in deciding.scopes if grant.always or grant.needs & subject.scopes}
         assert set(permit.scopes) <= within
         assert len(set(permit.scopes)) == len(permit.scopes)
@@ -146,7 +146,7 @@ def test_scopes_stay_within_the_rule_the_subject_token_and_the_request(entries, 
 def test_the_lifetime_is_beyond_no_bound(entries, asked, who, subject, of_target):
     permit = decide(entries, asked, who, subject, of_target).permit
     if permit is not None:
-        (deciding,) = [entry for entry in entries if entry.id == permit.rule]
+        (deciding,) = [entry for entry in entries if entry.id == permit.rules[0]]
         bounds = [deciding.token_lifetime, of_target, SERVER.max_token_lifetime]
         assert all(bound is None or permit.lifetime <= bound for bound in bounds)
         assert permit.lifetime > 0
@@ -157,7 +157,7 @@ def test_the_lifetime_is_beyond_no_bound(entries, asked, who, subject, of_target
 def test_claims_are_only_those_that_the_rule_lists(entries, asked, who, subject):
     permit = decide(entries, asked, who, subject).permit
     if permit is not None:
-        (deciding,) = [entry for entry in entries if entry.id == permit.rule]
+        (deciding,) = [entry for entry in entries if entry.id == permit.rules[0]]
         assert permit.claims.keys() <= {listed.name for listed in deciding.claims}
 
 

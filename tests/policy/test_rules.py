@@ -12,12 +12,12 @@ from tests.policy.values import ask, client, denial, reason, rule, target, token
 
 def test_the_first_rule_that_holds_decides():
     decision = ask(rule(id="first"), rule(id="second", scopes={"orders:write": "always"}))
-    assert decision.permit_or_refuse().rule == "first"
+    assert decision.permit_or_refuse().rules == ("first",)
 
 
 def test_a_rule_that_does_not_hold_is_passed_over():
     decision = ask(rule(id="partners", subject_issuers=frozenset({"partner"})), rule(id="own"))
-    assert decision.permit_or_refuse().rule == "own"
+    assert decision.permit_or_refuse().rules == ("own",)
 
 
 def test_another_issuer_is_refused_and_the_client_is_told_the_kind():
