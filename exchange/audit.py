@@ -118,8 +118,13 @@ class AuditTrail:
     def _finish(self, attempt: Attempt) -> None:
         finished = self._clock()
         line = json.dumps(attempt.record(finished), separators=(",", ":"), ensure_ascii=True)
-        self._write(line.encode("ascii") + b"\n")
-        self._count(attempt, max(0.0, finished - attempt.started))
+        try:
+            self._write(line.encode("ascii") + b"\n")
+        except OSError as error:
+            attempt.refusal = Refusal("internal_error", detail=type(error).__name__)
+            raise
+        finally:
+            self._count(attempt, max(0.0, finished - attempt.started))
 
 
 def loggable(name: str) -> str:

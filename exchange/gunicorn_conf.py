@@ -38,6 +38,10 @@ limit_request_line = 4094
 limit_request_fields = 50
 limit_request_field_size = 20_480
 
+# No header moves the path or the scheme of a request: gunicorn would believe some from a peer on loopback.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+
 # Two instances of one user would share the path of the control socket.
 control_socket_disable = True
 

@@ -66,7 +66,7 @@ class ClientAssertions:
         unverified = _parse(credentials)
         client, method = self._claimed_client(unverified.claims, credentials)
         algorithm = _check_header(unverified.header, method)
-        self._verify_signature(unverified, method, algorithm)
+        self._verify_signature(unverified, client, method, algorithm)
         claims = unverified.claims  # from here on they are the client's word
         self._check_audience(claims, method)
         expires_at = self._check_times(claims)
@@ -95,12 +95,12 @@ class ClientAssertions:
         return client, method
 
     def _verify_signature(
-        self, unverified: UnverifiedJws, method: PrivateKeyJwtMethod, algorithm: str
+        self, unverified: UnverifiedJws, client: RegisteredClient, method: PrivateKeyJwtMethod, algorithm: str
     ) -> None:
         # Only the client's configured keys; jwk, jku, x5u and x5c in the header are never looked at.
         key_id = unverified.header.get("kid")
         try:
-            key = self._key_caches.for_source(method.keys).find(
+            key = self._key_caches.for_source(method.keys, client.name).find(
                 key_id if isinstance(key_id, str) else None, algorithm
             )
             verify_signature(unverified, key, algorithm)

@@ -121,6 +121,17 @@ def test_a_request_id_from_outside_is_not_believed(service: RunningService) -> N
     assert answer.headers["X-Request-ID"] != "forged"
 
 
+@pytest.mark.parametrize(
+    "header", ["SCRIPT_NAME", "Script-Name", "X-Forwarded-Prefix", "PATH_INFO", "X-Forwarded-Host"]
+)
+def test_no_header_moves_a_request(service: RunningService, header: str) -> None:
+    for value in ("/healthz", "/token", "/elsewhere"):
+        answer = service.get("/healthz", headers={header: value})
+        assert answer.status_code in {200, 400}, answer.text
+        assert "Traceback" not in service.stderr()
+    assert service.get("/healthz").status_code == 200
+
+
 def test_the_error_page_has_an_entry_for_every_reason(service: RunningService) -> None:
     page = service.get("/errors").text
     assert all(f'id="{slug}"' in page for slug in REASONS)
