@@ -84,6 +84,15 @@ def with_raw(name: str, value: str, **changes: Any) -> bytes:
     return f'{json.dumps(claims)[:-1]}, "{name}": {value}}}'.encode()
 
 
+def both_workers(service: RunningService) -> set[int]:
+    """Return the process ids of the two workers; the service is ready as soon as one of them answers."""
+    deadline = time.monotonic() + 20
+    while len(found := worker_ids(service)) != 2:
+        assert time.monotonic() < deadline, "there are not two workers"
+        time.sleep(0.05)
+    return found
+
+
 def worker_ids(service: RunningService) -> set[int]:
     """Return the process ids of gunicorn's workers."""
     found = subprocess.run(
