@@ -1,14 +1,15 @@
 """From an unverified string to a ``VerifiedToken`` (RFC 8693 §2.1, RFC 8725, RFC 9068 §4).
 
-The lines of ``TokenValidator.__call__`` are the order of trust. No network before ``iss`` is known to be
-configured, no claim believed before the signature, no audience looked at before the kind: an ID token for
-somebody else is still refused as an ID token.
+The lines of ``TokenValidator.read`` and ``accept`` are the order of trust. No network before ``iss`` is known
+to be configured, no claim believed before the signature, no audience looked at before the kind: an ID token
+for somebody else is still refused as an ID token.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from exchange.config.values import MarkerAlternative, ServerSettings, TrustedIssuer
 from exchange.errors import Refusal, token_refusal
@@ -21,6 +22,7 @@ from exchange.jose import (
     verify_signature,
 )
 from exchange.model import Claims, Role, Secret, TokenKind, VerifiedToken
+from exchange.tokens.checks import Check, Entered, unwatched
 from exchange.tokens.claim_values import read_claims
 from exchange.tokens.classify import Classification, classify
 from exchange.tokens.header_policy import check_header
@@ -37,6 +39,17 @@ _REFUSED_KINDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A well-formed token that names a trusted issuer. Anybody can write one: no signature is verified."""
+
+    jws: UnverifiedJws
+    role: Role
+    issuer: TrustedIssuer
+    keys: KeyCache
+    algorithm: str
+
+
 class TokenValidator:
     """Verifies subject and actor tokens alike: an actor token is held to every rule of a subject token."""
 
@@ -45,21 +58,44 @@ class TokenValidator:
         self._skew = server.clock_skew
         self._clock = clock
 
-    def __call__(self, token: Secret, role: Role) -> VerifiedToken:
+    def __call__(self, token: Secret, role: Role, entered: Entered = unwatched) -> VerifiedToken:
         """Return what ``token`` says, verified. Raises the ``Refusal`` of the first check that fails."""
-        unverified = _parse(token, role)
-        check_header(unverified.header, role)
-        issuer, keys = self._issuer(unverified.claims, role)
-        _verify_signature(unverified, issuer, keys, role)
-        header, claims = unverified.header, unverified.claims
+        unverified = self.read(token, role, entered)
+        _verify_signature(unverified, entered)
+        return self.accept(unverified, entered)
 
+    def read(self, token: Secret, role: Role, entered: Entered = unwatched) -> UnverifiedToken:
+        """Return ``token`` taken apart, with the issuer that it says it is from; nothing is believed yet."""
+        entered(Check.FORM)
+        jws = _parse(token, role)
+        entered(Check.HEADER)
+        check_header(jws.header, role)
+        entered(Check.ISSUER)
+        issuer, keys = self._issuer(jws.claims, role)
+        entered(Check.ALGORITHM)
+        return UnverifiedToken(jws, role, issuer, keys, _algorithm(jws, issuer, role))
+
+    def accept(self, signed: UnverifiedToken, entered: Entered = unwatched) -> VerifiedToken:
+        """Return what a token says, all that stands behind its signature checked.
+
+        The caller has verified the signature, or rehearses: ``exchange test`` has no signatures, and nothing
+        that is accepted so ever reaches a client.
+        """
+        role, issuer, header, claims = signed.role, signed.issuer, signed.jws.header, signed.jws.claims
+        entered(Check.PROFILE)
         _refuse_unrecognisable(issuer, role)
+        entered(Check.TIMES)
         validity = check_times(claims, issuer, role, now=self._clock(), skew=self._skew)
+        entered(Check.KIND)
         classification = classify(header, claims, issuer)
         _require_access_token(classification, issuer, role)
+        entered(Check.CLAIMS)
         values = read_claims(claims, issuer, role)
+        entered(Check.AUDIENCE)
         _check_audience(values.audience, issuer, role)
+        entered(Check.REQUIRE)
         _check_conditions(claims, issuer, role)
+        entered(Check.KEPT)
         _refuse_what_would_be_lost(claims, role)
         return VerifiedToken(
             role=role,
@@ -76,7 +112,7 @@ class TokenValidator:
             issued_at=validity.issued_at,
             expires_at=validity.expires_at,
             token_id=values.token_id,
-            sha256=hashlib.sha256(token.reveal().encode()).hexdigest(),
+            sha256=hashlib.sha256(signed.jws.token.reveal().encode()).hexdigest(),
         )
 
     def _issuer(self, unverified_claims: Claims, role: Role) -> tuple[TrustedIssuer, KeyCache]:
@@ -103,15 +139,22 @@ def _parse(token: Secret, role: Role) -> UnverifiedJws:
         raise token_refusal(role, malformed.cause, detail=detail) from None
 
 
-def _verify_signature(unverified: UnverifiedJws, issuer: TrustedIssuer, keys: KeyCache, role: Role) -> None:
-    algorithm = str(unverified.header["alg"])
-    # The issuer's list decides, never the token (RFC 8725 §3.1).
+def _algorithm(jws: UnverifiedJws, issuer: TrustedIssuer, role: Role) -> str:
+    """The issuer's list decides, never the token (RFC 8725 §3.1)."""
+    algorithm = str(jws.header["alg"])
     if algorithm not in issuer.algorithms:
         detail = f"{algorithm} is not among the algorithms of issuer {issuer.name}"
         raise token_refusal(role, "algorithm_not_allowed", detail=detail)
-    key = _find_key(unverified, algorithm, issuer, keys, role)
+    return algorithm
+
+
+def _verify_signature(unverified: UnverifiedToken, entered: Entered) -> None:
+    role, issuer = unverified.role, unverified.issuer
+    entered(Check.KEY)
+    key = _find_key(unverified.jws, unverified.algorithm, issuer, unverified.keys, role)
+    entered(Check.SIGNATURE)
     try:
-        verify_signature(unverified, key, algorithm)
+        verify_signature(unverified.jws, key, unverified.algorithm)
     except SignatureInvalid:
         raise token_refusal(role, "signature_invalid", detail=f"issuer {issuer.name}") from None
 
