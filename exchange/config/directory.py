@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -23,6 +24,8 @@ class PolicyDirectory:
     """``policies/`` as read: one value that every later step looks into, and adds its faults to."""
 
     root: Path
+    label: Path | None = None
+    """What faults and sources call ``root``, where that is a copy; ``None`` is its own path."""
     server: PolicyFile | None = None
     issuers: list[PolicyFile] = field(default_factory=list)
     clients: list[PolicyFile] = field(default_factory=list)
@@ -43,6 +46,10 @@ class PolicyDirectory:
             digest.update(f"{len(name.encode())}:{name}:{len(content)}:".encode())
             digest.update(content)
         return digest.hexdigest()
+
+    def contents(self) -> Mapping[str, bytes]:
+        """Return everything that was read, key files included, by name relative to ``root``."""
+        return self._read
 
     def key_file(self, name: str) -> bytes:
         """Return the bytes of a file that a policy names; raises ``ValueError`` saying what is wrong.
@@ -114,4 +121,4 @@ class PolicyDirectory:
             self.fault(path, str(error) if path.exists() else "the file is missing")
             return None
         self._read[relative] = content
-        return PolicyFile.read(name, str(path), content)
+        return PolicyFile.read(name, str((self.label or self.root) / relative), content)

@@ -19,19 +19,22 @@ from exchange.config.values import Policies, TargetService
 __all__ = ["Fault", "PolicyFaults", "load", "load_with_files"]
 
 
-def load(directory: Path, *, environ: Mapping[str, str]) -> Policies:
+def load(directory: Path, *, environ: Mapping[str, str], label: Path | None = None) -> Policies:
     """Return what ``directory`` says, frozen.
 
-    ``environ`` is where ``${NAME}`` and EXCHANGE_ISSUER are looked up. Raises ``PolicyFaults`` with every
-    fault that was found: nothing is ever loaded in part.
+    ``environ`` is where ``${NAME}`` and EXCHANGE_ISSUER are looked up; ``label`` is the directory that this
+    one is a copy of, for the values to name. Raises ``PolicyFaults`` with every fault that was found: nothing
+    is ever loaded in part.
     """
-    policies, _ = load_with_files(directory, environ=environ)
+    policies, _ = load_with_files(directory, environ=environ, label=label)
     return policies
 
 
-def load_with_files(directory: Path, *, environ: Mapping[str, str]) -> tuple[Policies, PolicyDirectory]:
+def load_with_files(
+    directory: Path, *, environ: Mapping[str, str], label: Path | None = None
+) -> tuple[Policies, PolicyDirectory]:
     """Return what ``directory`` says, and the files it was read from; raises ``PolicyFaults``."""
-    files = PolicyDirectory(directory)
+    files = PolicyDirectory(directory, label)
     files.read()
     server = read_server(files.server, environ) if files.server else None
     limit = max_token_lifetime(files.server) if files.server else None
@@ -43,7 +46,7 @@ def load_with_files(directory: Path, *, environ: Mapping[str, str]) -> tuple[Pol
     if (faults := files.faults()) or server is None:
         raise PolicyFaults(faults)
     policies = Policies(
-        directory=str(directory),
+        directory=str(label or directory),
         sha256=files.sha256(),
         server=server,
         issuers=MappingProxyType({issuer.issuer: issuer for issuer in issuers if issuer}),

@@ -6,7 +6,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
 from exchange.config.values import KeySource
@@ -78,6 +78,14 @@ class KeyCaches:
         made = self._new_cache(source, label)
         with self._lock:
             return self._caches.setdefault(source, made)
+
+    def retain(self, sources: Collection[KeySource]) -> None:
+        """Forget the keys of every other source: nobody names it any more.
+
+        A request that is still under way on older policies may make one anew; the next call forgets it.
+        """
+        with self._lock:
+            self._caches = {source: cache for source, cache in self._caches.items() if source in sources}
 
     def _new_cache(self, source: KeySource, label: str) -> KeyCache:
         if source.document is not None:
