@@ -1,0 +1,127 @@
+"""``exchange explain``: one request, decided by the code that serves requests, and why it came out so."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exchange.cli.given import given_object, given_text, loaded_policies, policies_directory
+from exchange.config.values import Policies
+from exchange.model import Role, TokenTypeIdentifier
+from exchange.outbound import Fetcher
+from exchange.rehearsal.explanation import explain
+from exchange.rehearsal.rehearse import Question, Rehearsal, form
+from exchange.rehearsal.text import readable_explanation
+from exchange.rehearsal.unsigned import issuer_named, unsigned_token
+from exchange.trust import KeyCaches
+
+_TYPE_URN = "urn:ietf:params:oauth:token-type:"
+
+
+@click.command("explain")
+@click.option("--client", metavar="ID", required=True, help="The client_id; it counts as authenticated.")
+@click.option("--subject-token", metavar="@FILE", help="The token, signed; its issuer's keys are fetched.")
+@click.option("--claims", metavar="@FILE", help="In its place the claims of the subject token, as JSON.")
+@click.option("--issuer", metavar="NAME", help="The file in issuers/ that gives --claims their iss.")
+@click.option("--header", metavar="JSON", help="The header that goes with --claims, such as its typ.")
+@click.option("--actor-token", metavar="@FILE", help="As --subject-token, for the actor.")
+@click.option("--actor-claims", metavar="@FILE", help="As --claims, for the actor.")
+@click.option("--actor-issuer", metavar="NAME", help="As --issuer, for the actor.")
+@click.option("--actor-header", metavar="JSON", help="As --header, for the actor.")
+@click.option("--audience", metavar="NAME", multiple=True, help="May repeat.")
+@click.option("--resource", metavar="URI", multiple=True, help="May repeat.")
+@click.option("--scope", metavar="SCOPES", help="Several are separated by a space.")
+@click.option("--subject-token-type", metavar="TYPE", help="access_token (the default), jwt, or a URN.")
+@click.option("--actor-token-type", metavar="TYPE", help="As --subject-token-type.")
+@click.option("--requested-token-type", metavar="TYPE", help="As --subject-token-type.")
+@click.option("--policies", metavar="DIR", type=click.Path(path_type=Path), help="Default: as the service.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(client: str, policies: Path | None, *, as_json: bool, **options: Any) -> None:
+    """Decide one request by the policies as they are, and say why it comes out so.
+
+    @FILE is @ and a file's name, or @- for standard input. Nothing is issued or recorded, and no token is
+    printed. Exits with 0 when a token would be issued, 1 when the request is refused, 2 when it cannot be
+    asked: wrong usage, or policies with faults.
+    """
+    known, now, fetches = loaded_policies(policies_directory(policies)), time.time(), _Fetches()
+    question = _question(client, options, known, now)
+    caches = KeyCaches(Fetcher(), observe=fetches)
+    answer = Rehearsal(known, key_caches=caches, now=now)(question)
+    explanation = {**explain(answer, known, now=now), **fetches.to_json()}
+    click.echo(json.dumps(explanation, indent=2) if as_json else readable_explanation(explanation))
+    raise SystemExit(0 if answer.refusal is None else 1)
+
+
+class _Fetches:
+    """What became of each fetch of keys: the first thing to know when there are none."""
+
+    def __init__(self) -> None:
+        self._seen: list[dict[str, str]] = []
+
+    def __call__(self, issuer: str, outcome: str) -> None:
+        self._seen.append({"issuer": issuer, "outcome": outcome})
+
+    def to_json(self) -> dict[str, object]:
+        return {"key_fetches": self._seen} if self._seen else {}
+
+
+def _question(client: str, options: dict[str, Any], policies: Policies, now: float) -> Question:
+    if client not in policies.clients:
+        known = ", ".join(sorted(policies.clients)) or "none"
+        raise click.UsageError(f"--client: no file in clients/ has this client_id; there are: {known}")
+    subject = _token(Role.SUBJECT, options, policies, now)
+    if subject is None:
+        raise click.UsageError("give the subject token: --subject-token @FILE, or --claims @FILE")
+    actor = _token(Role.ACTOR, options, policies, now)
+    parameters = form(
+        {
+            "subject_token": subject,
+            "subject_token_type": _urn(options["subject_token_type"] or "access_token"),
+            "actor_token": actor,
+            "actor_token_type": _urn(options["actor_token_type"] or ("access_token" if actor else None)),
+            "requested_token_type": _urn(options["requested_token_type"]),
+            "audience": options["audience"],
+            "resource": options["resource"],
+            "scope": options["scope"],
+        }
+    )
+    unsigned = frozenset(role for role in Role if options[_names(role)[1]] is not None)
+    return Question(client, parameters, unsigned)
+
+
+def _names(role: Role) -> tuple[str, str, str, str]:
+    """The options that make up the token of ``role``: signed, claims, issuer, header."""
+    if role is Role.SUBJECT:
+        return "subject_token", "claims", "issuer", "header"
+    return "actor_token", "actor_claims", "actor_issuer", "actor_header"
+
+
+def _token(role: Role, options: dict[str, Any], policies: Policies, now: float) -> str | None:
+    names = _names(role)
+    token, claims, issuer, header = (options[name] for name in names)
+    switches = [f"--{name.replace('_', '-')}" for name in names]
+    if token is not None and claims is not None:
+        raise click.UsageError(f"give {switches[0]} or {switches[1]}, not both")
+    if claims is None and (issuer is not None or header is not None):
+        raise click.UsageError(f"{switches[2]} and {switches[3]} go with {switches[1]}; a token has its own")
+    if claims is None:
+        return given_text(token, switches[0]).strip() if token is not None else None
+    if issuer is not None and issuer_named(issuer, policies) is None:
+        names_known = ", ".join(sorted(known.name for known in policies.issuers.values())) or "none"
+        raise click.UsageError(f"{switches[2]}: no file in issuers/ has this name; there are: {names_known}")
+    return unsigned_token(
+        given_object(claims, switches[1]),
+        issuer=issuer,
+        header=given_object(header, switches[3]) if header is not None else None,
+        policies=policies,
+        now=now,
+    ).reveal()
+
+
+def _urn(name: str | None) -> str | None:
+    known = {kind.value for kind in TokenTypeIdentifier}
+    return f"{_TYPE_URN}{name}" if name is not None and f"{_TYPE_URN}{name}" in known else name

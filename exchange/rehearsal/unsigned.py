@@ -1,0 +1,60 @@
+"""Tokens for rehearsals: the claims are given, and there is no signature."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from exchange.config.values import Policies, TrustedIssuer
+from exchange.model import Claims, Secret
+
+SELF: Final = "self"
+"""The name of this service among the issuers (``subject: {issuer: self}``)."""
+LIFETIME: Final = 3600
+"""Seconds until a token expires whose claims have no ``exp``, or fewer where its issuer allows fewer."""
+_ANY_ALGORITHM: Final = "RS256"
+
+
+def unsigned_token(
+    claims: Claims, *, issuer: str | None, header: Claims | None, policies: Policies, now: float
+) -> Secret:
+    """Return a compact JWS of ``claims`` with an empty signature, which nothing but a rehearsal accepts.
+
+    ``issuer`` is the name of a file in ``issuers/`` and gives ``iss`` where the claims have none; ``iat`` and
+    ``exp`` are filled in, and in the header ``alg``. ``typ`` is not: a marker that the header carries must be
+    said, or an ID token would rehearse as an access token.
+    """
+    named = issuer_named(issuer, policies) if issuer is not None else None
+    given = dict(claims)
+    if named is not None:
+        given.setdefault("iss", named)
+    iss = given.get("iss")
+    trusted = policies.issuers.get(iss) if isinstance(iss, str) else None
+    given.setdefault("iat", int(now))
+    given.setdefault("exp", _expiry(given["iat"], trusted, now))
+    return Secret(".".join((_segment({"alg": _algorithm(trusted), **(header or {})}), _segment(given), "")))
+
+
+def issuer_named(name: str, policies: Policies) -> str | None:
+    """Return the ``iss`` of ``issuers/NAME.yaml``, or of this service for ``self``; ``None`` if unknown."""
+    if name == SELF:
+        return policies.server.issuer
+    return next((iss for iss, issuer in policies.issuers.items() if issuer.name == name), None)
+
+
+def _expiry(issued_at: object, trusted: TrustedIssuer | None, now: float) -> int:
+    expires_at = int(now) + LIFETIME
+    if trusted is None or not isinstance(issued_at, int):
+        return expires_at
+    return min(expires_at, issued_at + trusted.max_token_lifetime)
+
+
+def _algorithm(trusted: TrustedIssuer | None) -> str:
+    return min(trusted.algorithms) if trusted is not None else _ANY_ALGORITHM
+
+
+def _segment(members: Mapping[str, object]) -> str:
+    text = json.dumps(members, allow_nan=False, separators=(",", ":"), default=dict)  # read-only mappings
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
