@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from exchange.claim_path import ClaimPath
 from exchange.expressions import Expression
 from exchange.matchers import Condition
+
+SELF: Final = "self"
+"""How a rule names this service as an issuer; no file of ``issuers/`` has this name."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -210,7 +213,7 @@ class TargetService:
     rules: tuple[Rule, ...]
     rules_by_client: Mapping[str, tuple[Rule, ...]]
     """The rules that can apply to a client, in file order: those that name it, and denials that name nobody.
-    A client that no permitting rule names is not in here at all."""
+    A client that no rule names is not in here at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,11 @@ def test_rules_are_found_by_client_in_the_order_of_the_file(tmp_path):
         "https://orders.acme.example"
     ]
     found = {client: [rule.id for rule in rules] for client, rules in target.rules_by_client.items()}
-    assert found == {"orders-bff": ["nobody-from-evil", "a", "c"], "other": ["nobody-from-evil", "b"]}
+    assert found == {
+        "orders-bff": ["nobody-from-evil", "a", "c"],
+        "other": ["nobody-from-evil", "b"],
+        "denied": ["nobody-from-evil", "c"],
+    }
     assert target.rules[0].clients is None
     assert target.rules[3].subject_issuers is None
     assert target.rules[1].scopes[0].always
