@@ -30,11 +30,19 @@ class PolicyDirectory:
     issuers: list[PolicyFile] = field(default_factory=list)
     clients: list[PolicyFile] = field(default_factory=list)
     audiences: list[PolicyFile] = field(default_factory=list)
+    tests: list[PolicyFile] = field(default_factory=list)
+    """Only in what ``read_tests`` returns."""
     own_faults: list[Fault] = field(default_factory=list)
     _read: dict[str, bytes] = field(default_factory=dict)
 
     def files(self) -> list[PolicyFile]:
-        return [*([self.server] if self.server else []), *self.issuers, *self.clients, *self.audiences]
+        return [
+            *([self.server] if self.server else []),
+            *self.issuers,
+            *self.clients,
+            *self.audiences,
+            *self.tests,
+        ]
 
     def faults(self) -> list[Fault]:
         return [*self.own_faults, *(fault for file in self.files() for fault in file.faults)]
@@ -90,11 +98,21 @@ class PolicyDirectory:
         ):
             self._read_section(section, files)
 
+    def read_tests(self) -> PolicyDirectory:
+        """Return what is in ``tests``, which need not be there, as ``tests`` of a directory of its own.
+
+        Neither its files nor their faults are this one's: they concern nobody but who asks for the tests.
+        """
+        beside = PolicyDirectory(self.root, self.label)
+        if (self.root / "tests").exists():
+            beside._read_section("tests", beside.tests, is_list=True)
+        return beside
+
     def fault(self, path: Path, message: str) -> None:
         label = str(path).encode("utf-8", "replace").decode()  # a file's name may be no UTF-8 at all
         self.own_faults.append(Fault(Source(label, 1, 1), "", message))
 
-    def _read_section(self, section: str, files: list[PolicyFile]) -> None:
+    def _read_section(self, section: str, files: list[PolicyFile], *, is_list: bool = False) -> None:
         directory = self.root / section
         if not directory.is_dir():
             self.fault(directory, "the directory is missing; create it, empty if there is nothing to list")
@@ -111,14 +129,14 @@ class PolicyDirectory:
             name = _FILE_NAME.fullmatch(path.name)
             if name is None:
                 self.fault(path, "a file here is called [a-z0-9][a-z0-9-]* plus .yaml; rename or remove it")
-            elif file := self._read_file(path, name[1], f"{section}/{path.name}"):
+            elif file := self._read_file(path, name[1], f"{section}/{path.name}", is_list=is_list):
                 files.append(file)
 
-    def _read_file(self, path: Path, name: str, relative: str) -> PolicyFile | None:
+    def _read_file(self, path: Path, name: str, relative: str, *, is_list: bool = False) -> PolicyFile | None:
         try:
             content = self._bytes(path, MAX_BYTES)
         except ValueError as error:
             self.fault(path, str(error) if path.exists() else "the file is missing")
             return None
         self._read[relative] = content
-        return PolicyFile.read(name, str((self.label or self.root) / relative), content)
+        return PolicyFile.read(name, str((self.label or self.root) / relative), content, is_list=is_list)

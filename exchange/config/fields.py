@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, fields
@@ -204,6 +205,15 @@ class AnyList(Field):
         if not value:
             raise ValidationError(f"list at least one {self._noun}")
         return value
+
+
+def frozen(value: Any) -> object:
+    """Return JSON that nobody can change afterwards: tuples and read-only mappings."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({name: frozen(item) for name, item in value.items()})
+    if isinstance(value, list):
+        return tuple(frozen(item) for item in value)
+    return value
 
 
 def parse_duration(value: object) -> int:

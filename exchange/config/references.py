@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
+from typing import Final
 
 from exchange.config.directory import PolicyDirectory
 from exchange.config.faults import YamlPath
+from exchange.config.issuer_file import RESERVED_NAME
 from exchange.config.policy_file import PolicyFile
 from exchange.config.values import ServerSettings
 
 _Named = tuple[PolicyFile, YamlPath, str]
 """A file, where in it a name stands, and the name."""
+
+NO_CLIENT: Final = "no client has this client_id"
+NO_ISSUER: Final = "no file of issuers/ has this name"
 
 
 def check_references(directory: PolicyDirectory, server: ServerSettings | None) -> None:
@@ -20,47 +25,54 @@ def check_references(directory: PolicyDirectory, server: ServerSettings | None) 
     Works on what the files say and not on what was built from them, so that one file's fault does not make
     every reference to it look wrong too.
     """
-    issuers = [named for file in directory.issuers for named in _names(file, ("issuer",))]
-    client_ids = [named for file in directory.clients for named in _client_id(file)]
-    received = [named for file in directory.clients for named in _names(file, ("audience",))]
+    issuers = [named for file in directory.issuers for named in names_at(file, ("issuer",))]
+    clients = [named for file in directory.clients for named in _client_id(file)]
+    received = [named for file in directory.clients for named in names_at(file, ("audience",))]
     targets = [
         named
         for file in directory.audiences
         for key in ("audience", "resources")
-        for named in _names(file, (key,))
+        for named in names_at(file, (key,))
     ]
     _check_unique(issuers, "issuer")
-    _check_unique(client_ids, "client_id")
+    _check_unique(clients, "client_id")
     _check_unique(received, "audience of a client")
     _check_unique(targets, "audience or resource")
     if server is not None:
         _check_not_self(issuers, server)
-    known_clients = {name for _, _, name in client_ids}
+    known_clients = {name for _, _, name in clients}
     known_issuers = {file.name for file in directory.issuers}
     known_targets = {name for _, _, name in targets}
-    _check_known(_rule_names(directory, ("client",)), known_clients, "no client has this client_id")
-    _check_known(
-        (named for named in _rule_names(directory, ("subject", "issuer")) if named[2] != "self"),
-        known_issuers,
-        "no file of issuers/ has this name",
-    )
-    _check_known(
-        (named for file in directory.clients for named in _names(file, ("default_target",))),
+    check_known(_rule_names(directory, ("client",)), known_clients, NO_CLIENT)
+    for party in ("subject", "actor"):
+        check_known(_rule_names(directory, (party, "issuer")), known_issuers | {RESERVED_NAME}, NO_ISSUER)
+    check_known(
+        (named for file in directory.clients for named in names_at(file, ("default_target",))),
         known_targets,
         "no file of audiences/ has this audience or resource",
     )
 
 
+def client_ids(directory: PolicyDirectory) -> Iterator[str]:
+    """Yield how the clients are called."""
+    return (name for file in directory.clients for _, _, name in _client_id(file))
+
+
+def rule_ids(directory: PolicyDirectory) -> Iterator[str]:
+    """Yield the ``id`` of every rule of every audience."""
+    return (name for _, _, name in _rule_names(directory, ("id",)))
+
+
 def _client_id(file: PolicyFile) -> Iterator[_Named]:
     if "client_id" in file.data:
-        yield from _names(file, ("client_id",))
+        yield from names_at(file, ("client_id",))
     else:
         yield file, (), file.name
 
 
-def _names(file: PolicyFile, path: YamlPath) -> Iterator[_Named]:
+def names_at(file: PolicyFile, path: YamlPath) -> Iterator[_Named]:
     """Yield the name, or each of the names, at ``path``; what is no name is another check's fault."""
-    value: object = file.data
+    value = file.document.data
     for part in path:
         if isinstance(part, str) and isinstance(value, dict):
             value = value.get(part)
@@ -78,7 +90,7 @@ def _rule_names(directory: PolicyDirectory, path: YamlPath) -> Iterator[_Named]:
     for file in directory.audiences:
         rules = file.data.get("rules")
         for index in range(len(rules) if isinstance(rules, list) else 0):
-            yield from _names(file, ("rules", index, *path))
+            yield from names_at(file, ("rules", index, *path))
 
 
 def _check_unique(names: Iterable[_Named], what: str) -> None:
@@ -97,7 +109,8 @@ def _check_not_self(issuers: Iterable[_Named], server: ServerSettings) -> None:
             file.fault(path, "this is the service's own issuer; it cannot be configured as another's")
 
 
-def _check_known(names: Iterable[_Named], known: set[str], message: str) -> None:
+def check_known(names: Iterable[_Named], known: Collection[str], message: str) -> None:
+    """Record a fault for each of ``names`` that is not among ``known``."""
     for file, path, name in names:
         if name not in known:
             close = get_close_matches(name, known, n=1)

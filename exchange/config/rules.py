@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from marshmallow import ValidationError
 
@@ -21,6 +20,7 @@ from exchange.config.fields import (
     Section,
     StrictSchema,
     Text,
+    frozen,
     read_list,
     read_name,
     read_scope,
@@ -165,14 +165,5 @@ def _claims(file: PolicyFile, declared: Mapping[str, object], path: YamlPath) ->
         loaded = file.load(_CLAIM_SOURCE, raw, place)
         if isinstance(raw, dict) and len(raw.keys() & {"copy", "value", "expression"}) != 1:
             file.fault(place, "write exactly one of `copy` (a claim of the subject token) and `value`")
-        sources.append(ClaimSource(name, loaded.get("copy"), _frozen(loaded.get("value"))))
+        sources.append(ClaimSource(name, loaded.get("copy"), frozen(loaded.get("value"))))
     return tuple(sources)
-
-
-def _frozen(value: Any) -> object:
-    """Return JSON that nobody can change afterwards: tuples and read-only mappings."""
-    if isinstance(value, dict):
-        return MappingProxyType({name: _frozen(item) for name, item in value.items()})
-    if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
-    return value

@@ -32,6 +32,7 @@ from exchange.config.not_yet import _NOT_YET
 from exchange.config.profiles import _KnownIssuerSchema, _ProfileSchema, shipped_profiles
 from exchange.config.rules import _ClaimSourceSchema, _RuleSchema
 from exchange.config.server_file import _ServerSchema
+from exchange.config.test_file import _TestSchema
 from exchange.errors import REASONS
 from exchange.matchers import MATCHER_NAMES
 from exchange.metrics import Metrics
@@ -86,6 +87,7 @@ FILES = {
     "issuers/NAME.yaml": _IssuerSchema,
     "clients/NAME.yaml": _ClientSchema,
     "audiences/NAME.yaml": _AudienceSchema,
+    "tests/NAME.yaml": _TestSchema,
     "Profiles are files of the same form": _ProfileSchema,
 }
 
@@ -157,7 +159,7 @@ class TestPolicies:
     def test_faults_are_shown_for_every_kind_of_file(self) -> None:
         shown = {spoilt.path.split("/")[1] for spoilt in spoilt_files(POLICIES)}
 
-        assert shown == {"server.yaml", "issuers", "clients", "audiences"}
+        assert shown == {"server.yaml", "issuers", "clients", "audiences", "tests"}
 
     def test_every_issuer_key_is_in_the_example_unless_it_is_refused(self) -> None:
         full = policy_files(POLICIES)["policies/issuers/partner.yaml"]
