@@ -39,7 +39,7 @@ class _IssuerSchema(IssuerShapeSchema):
     kind = Choice("workload")
     audience = Names("audience", required=True)
     enabled = Flag(load_default=True)
-    mode = Choice("enforce", "audit")
+    mode = Choice("enforce", "audit", load_default="enforce")
     keys = Section(KeysSchema, load_default=lambda: {"discovery": True})
     require = Conditions(load_default=())
     max_token_age = Duration()
@@ -133,6 +133,7 @@ def _trusted_issuer(
         audience_claim=shape["audience_claim"],
         max_token_age=loaded.get("max_token_age"),
         max_token_lifetime=loaded["max_token_lifetime"],
+        mode=loaded["mode"],
     )
 
 

@@ -55,6 +55,15 @@ class PolicyFile:
         if (source.line, source.column) not in {place for place, _ in self.document.faults}:
             self.faults.append(Fault(source, readable_path(path), message))
 
+    def fault_within(self, path: YamlPath, line: int, column: int, message: str) -> None:
+        """Record a fault inside the text at ``path``, whose own lines and columns count from 1."""
+        first = self.document.texts.get(path)
+        if first is None or line != 1:
+            self.fault(path, f"line {line}, column {column} of it: {message}")
+        else:
+            place = Source(self.label, first[0], first[1] + column - 1)
+            self.faults.append(Fault(place, readable_path(path), message))
+
     def load(self, schema: Schema, section: object, path: YamlPath = ()) -> Mapping[str, Any]:
         """Return what ``schema`` reads in ``section``, which stands at ``path``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,7 @@ from exchange.config.fields import (
 )
 from exchange.config.policy_file import PolicyFile
 from exchange.config.values import ClaimSource, Rule, ScopeGrant
+from exchange.expressions import Expression, InvalidExpression, compile_condition, compile_value
 
 RESERVED_CLAIMS: Final = frozenset(
     {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "act", "may_act", "cnf", "txn"}
@@ -99,9 +100,11 @@ def read_rule(context: RuleContext, raw: object, path: YamlPath) -> Rule | None:
         _check_permission(file, raw, path)
     scopes = _scopes(context, loaded.get("scopes", {}), (*path, "scopes"))
     claims = _claims(file, loaded.get("claims", {}), (*path, "claims"))
+    when = _expression(file, loaded.get("when"), (*path, "when"), compile_condition)
+    _check_actor(file, raw, path)
     if file.faults:
         return None
-    subject = loaded.get("subject", {})
+    subject, actor = loaded.get("subject", {}), loaded.get("actor", {})
     return Rule(
         id=loaded["id"],
         source=file.source(path),
@@ -114,7 +117,32 @@ def read_rule(context: RuleContext, raw: object, path: YamlPath) -> Rule | None:
         scopes=scopes,
         claims=claims,
         token_lifetime=loaded.get("token_lifetime"),
+        actor_issuers=frozenset(actor["issuer"]) if "issuer" in actor else None,
+        actor_claims=actor.get("claims", ()),
+        when=when,
+        delegation=loaded.get("delegation", "allowed"),
+        mode=loaded.get("mode", "enforce"),
     )
+
+
+def _check_actor(file: PolicyFile, raw: Mapping[str, object], path: YamlPath) -> None:
+    if raw.get("actor") == {}:
+        file.fault((*path, "actor"), "name `issuer` or `claims`; for any actor, write `delegation: required`")
+    if "actor" in raw and raw.get("delegation") == "none":
+        text = "with `delegation: none` there is never an actor; remove one of the two"
+        file.fault((*path, "actor"), text, at_key=True)
+
+
+def _expression(
+    file: PolicyFile, text: str | None, path: YamlPath, compiled: Callable[[str], Expression]
+) -> Expression | None:
+    if text is None:
+        return None
+    try:
+        return compiled(text)
+    except InvalidExpression as error:
+        file.fault_within(path, error.line, error.column, error.message)
+        return None
 
 
 def _check_denial(file: PolicyFile, raw: Mapping[str, object], path: YamlPath) -> None:
@@ -164,6 +192,9 @@ def _claims(file: PolicyFile, declared: Mapping[str, object], path: YamlPath) ->
             file.fault(place, "an issued claim has a plain name, without `/` in front", at_key=True)
         loaded = file.load(_CLAIM_SOURCE, raw, place)
         if isinstance(raw, dict) and len(raw.keys() & {"copy", "value", "expression"}) != 1:
-            file.fault(place, "write exactly one of `copy` (a claim of the subject token) and `value`")
-        sources.append(ClaimSource(name, loaded.get("copy"), frozen(loaded.get("value"))))
+            file.fault(
+                place, "write exactly one of `copy` (a claim of the subject token), `value` and `expression`"
+            )
+        expression = _expression(file, loaded.get("expression"), (*place, "expression"), compile_value)
+        sources.append(ClaimSource(name, loaded.get("copy"), frozen(loaded.get("value")), expression))
     return tuple(sources)

@@ -48,6 +48,8 @@ class YamlDocument:
     """Dicts, lists, strings, booleans, integers, floats and ``None``."""
     keys: dict[YamlPath, Position] = field(default_factory=dict)
     values: dict[YamlPath, Position] = field(default_factory=dict)
+    texts: dict[YamlPath, Position] = field(default_factory=dict)
+    """Where the first character stands of a value that is written on one line as it is, in quotes or not."""
     faults: list[tuple[Position, str]] = field(default_factory=list)
     readable: bool = True
     """False when parsing had to stop, so that ``data`` says nothing."""
@@ -138,7 +140,7 @@ class _Construction:
         document = self.document
         if not self._top:
             return YamlDocument(faults=[((1, 1), "the file is empty")], readable=False)
-        return YamlDocument(self._top[0], document.keys, document.values, document.faults)
+        return YamlDocument(self._top[0], document.keys, document.values, document.texts, document.faults)
 
     def take(self, event: Any) -> None:
         position = (event.start_mark.line + 1, event.start_mark.column + 1)
@@ -210,6 +212,8 @@ class _Construction:
                 around.container[around.key or ""] = value
             around.key = None
         self.document.values.setdefault(path, position)
+        if isinstance(event, yaml.ScalarEvent) and (quotes := _quotes(event)) is not None:
+            self.document.texts.setdefault(path, (position[0], position[1] + quotes))
         if isinstance(value, (dict, list)):
             if len(self._open) >= MAX_DEPTH:
                 raise _Unreadable(position, f"too deeply nested; write at most {MAX_DEPTH} levels")
@@ -229,6 +233,15 @@ class _Construction:
             self.document.faults.append((position, "not a number that JSON can hold; put it in quotes"))
             return None
         return value
+
+
+def _quotes(event: Any) -> int | None:
+    """Return how many characters stand before the text; ``None`` if it has escapes or several lines."""
+    if event.start_mark.line != event.end_mark.line:
+        return None
+    # A plain scalar's style is None or empty: the two parsers differ.
+    written, quotes = event.end_mark.column - event.start_mark.column, len(event.style or "")
+    return quotes if written == len(event.value) + 2 * quotes else None
 
 
 _NO_JSON_NUMBER: Final = object()
