@@ -57,8 +57,8 @@ imports: .venv/dev.installed
 pages: .venv/runtime.installed
 	@echo "== pages" && $(BIN)/python docs/generate.py --check
 
-policies: .venv/runtime.installed ## Check policies/ for faults and dangers
-	@echo "== policies" && $(BIN)/exchange check --strict policies
+policies: .venv/runtime.installed ## Check policies/ for faults and dangers, and run its tests
+	@echo "== policies" && $(BIN)/exchange check --strict policies && $(BIN)/exchange test policies
 
 docs: .venv/runtime.installed ## Write the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py

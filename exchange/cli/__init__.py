@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from exchange.cli import check, client_secret, explain, keys
+from exchange.cli import check, client_secret, explain, keys, test
 
 
 @click.group()
@@ -18,6 +18,7 @@ COMMANDS = {
     "client-secret": client_secret.command,
     "explain": explain.command,
     "keys": keys.command,
+    "test": test.command,
 }
 
 for _name, _command in COMMANDS.items():

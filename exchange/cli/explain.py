@@ -14,7 +14,7 @@ from exchange.config.values import Policies
 from exchange.model import Role, TokenTypeIdentifier
 from exchange.outbound import Fetcher
 from exchange.rehearsal.explanation import explain
-from exchange.rehearsal.rehearse import Question, Rehearsal, form
+from exchange.rehearsal.rehearse import Rehearsal, RehearsalRequest, form
 from exchange.rehearsal.text import readable_explanation
 from exchange.rehearsal.unsigned import issuer_named, unsigned_token
 from exchange.trust import KeyCaches
@@ -48,9 +48,9 @@ def command(client: str, policies: Path | None, *, as_json: bool, **options: Any
     asked: wrong usage, or policies with faults.
     """
     known, now, fetches = loaded_policies(policies_directory(policies)), time.time(), _Fetches()
-    question = _question(client, options, known, now)
+    asked = _request(client, options, known, now)
     caches = KeyCaches(Fetcher(), observe=fetches)
-    answer = Rehearsal(known, key_caches=caches, now=now)(question)
+    answer = Rehearsal(known, key_caches=caches, now=now)(asked)
     explanation = {**explain(answer, known, now=now), **fetches.to_json()}
     click.echo(json.dumps(explanation, indent=2) if as_json else readable_explanation(explanation))
     raise SystemExit(0 if answer.refusal is None else 1)
@@ -69,7 +69,7 @@ class _Fetches:
         return {"key_fetches": self._seen} if self._seen else {}
 
 
-def _question(client: str, options: dict[str, Any], policies: Policies, now: float) -> Question:
+def _request(client: str, options: dict[str, Any], policies: Policies, now: float) -> RehearsalRequest:
     if client not in policies.clients:
         known = ", ".join(sorted(policies.clients)) or "none"
         raise click.UsageError(f"--client: no file in clients/ has this client_id; there are: {known}")
@@ -90,7 +90,7 @@ def _question(client: str, options: dict[str, Any], policies: Policies, now: flo
         }
     )
     unsigned = frozenset(role for role in Role if options[_names(role)[1]] is not None)
-    return Question(client, parameters, unsigned)
+    return RehearsalRequest(client, parameters, unsigned)
 
 
 def _names(role: Role) -> tuple[str, str, str, str]:

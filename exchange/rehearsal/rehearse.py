@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 from exchange.audit import Attempt
 from exchange.config.values import Policies, RegisteredClient
@@ -13,6 +13,7 @@ from exchange.errors import Refusal
 from exchange.issuance.mint import Minter
 from exchange.jose import SigningKey, generate_signing_key
 from exchange.model import IssuedToken, Role, Secret, TokenExchangeRequest, VerifiedToken
+from exchange.outbound import FetchFailed
 from exchange.policy.decide import Decision, PolicyDecider
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.checks import Check
@@ -26,7 +27,7 @@ TOKEN_ID: Final = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RehearsalRequest:
     """What a client would send, the client authenticated."""
 
     client_id: str
@@ -62,7 +63,7 @@ class Answer:
 
 
 class Rehearsal:
-    """Answers questions by ``policies``, as of ``now`` (seconds since the epoch).
+    """Answers requests by ``policies``, as of ``now`` (seconds since the epoch).
 
     ``key_caches`` fetches keys for tokens that are signed; for unsigned ones nothing is ever fetched.
     """
@@ -77,16 +78,21 @@ class Rehearsal:
             issuer=policies.server.issuer, keys=_ThrowawayKey(), clock=lambda: now, new_id=lambda: TOKEN_ID
         )
 
-    def __call__(self, question: Question) -> Answer:
+    @classmethod
+    def of_claims(cls, policies: Policies, *, now: float) -> Self:
+        """Return a rehearsal that fetches nothing: the keys of every issuer are out of reach."""
+        return cls(policies, key_caches=KeyCaches(_Offline()), now=now)
+
+    def __call__(self, asked: RehearsalRequest) -> Answer:
         """Return the answer; never raises: what would be ``internal_error`` over HTTP is so here."""
-        client = self._policies.clients.get(question.client_id)
-        tokens = _WatchedValidator(self._validator, question.unsigned)
+        client = self._policies.clients.get(asked.client_id)
+        tokens = _WatchedValidator(self._validator, asked.unsigned)
         decider = _WatchedDecider(self._decide)
         attempt = Attempt(request_id=TOKEN_ID, started=0)
         exchange = TokenExchange(validate=tokens, decide=decider, mint=self._mint)
         issued = refusal = None
         try:
-            issued = _exchange(exchange, question, client, attempt)
+            issued = _exchange(exchange, asked, client, attempt)
         except Refusal as refused:
             refusal = refused
         except Exception as error:  # noqa: BLE001  # as at the edge: the type alone, for a text may quote a token
@@ -95,12 +101,12 @@ class Rehearsal:
 
 
 def _exchange(
-    exchange: TokenExchange, question: Question, client: RegisteredClient | None, attempt: Attempt
+    exchange: TokenExchange, asked: RehearsalRequest, client: RegisteredClient | None, attempt: Attempt
 ) -> IssuedToken:
     """The same steps, in the same order, as ``TokenExchangeGrant``."""
     if client is None:
         raise Refusal("client_authentication_failed", detail="no file in clients/ has this client_id")
-    attempt.request = parse_token_request(question.form)
+    attempt.request = parse_token_request(asked.form)
     return exchange.exchange(attempt.request, client, attempt)
 
 
@@ -142,6 +148,13 @@ class _WatchedDecider:
     ) -> Decision:
         self.decision = self._decide(request, client, subject, actor)
         return self.decision
+
+
+class _Offline:
+    """Opens no connection."""
+
+    def get(self, url: str, **_: object) -> bytes:  # noqa: ARG002  # the signature of a fetcher
+        raise FetchFailed("unreachable")
 
 
 class _ThrowawayKey:
