@@ -23,8 +23,9 @@ def access_token_claims(
     """Return the claims to sign, as plain JSON inside; times in seconds since the epoch.
 
     One audience is a string (RFC 7519 §4.1.3), which verifiers that compare strings take too. ``scope`` is
-    left out where nothing is granted, since RFC 6749 §3.3 has no empty scope. Raises ``ValueError``, a defect
-    and no answer, when the permit names a reserved claim.
+    left out where nothing is granted, since RFC 6749 §3.3 has no empty scope. ``act`` and ``may_act`` are
+    there when the permit has them (RFC 8693 §4.1, §4.4). Raises ``ValueError``, a defect and no answer, when
+    the permit names a reserved claim.
     """
     overridden = RESERVED_CLAIMS.intersection(permit.claims)
     if overridden:
@@ -40,6 +41,10 @@ def access_token_claims(
     }
     if permit.scopes:
         claims["scope"] = " ".join(permit.scopes)  # RFC 9068 §2.2.3, RFC 8693 §4.2
+    if permit.act is not None:
+        claims["act"] = _plain(permit.act)
+    if permit.may_act is not None:
+        claims["may_act"] = _plain(permit.may_act)
     claims.update((name, _plain(value)) for name, value in permit.claims.items())
     return MappingProxyType(claims)
 

@@ -7,18 +7,20 @@ No clock, no network, no log. The same question always gets the same answer, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from exchange.config.values import Policies, RegisteredClient, Rule, ServerSettings, TargetService
+from exchange.config.values import Policies, RegisteredClient, Rule
 from exchange.errors import Refusal
 from exchange.model import Permit, TokenExchangeRequest, VerifiedToken
 from exchange.policy.claims import claims_of
-from exchange.policy.delegation import refuse_delegation
+from exchange.policy.delegation import chain_of, check_delegation, check_may_act
+from exchange.policy.lifetime import lifetime_of, not_after
 from exchange.policy.presenter import check_presenter
+from exchange.policy.question import Question, is_ours
 from exchange.policy.rules import choose_rule
 from exchange.policy.scopes import grant_scopes
-from exchange.policy.targets import resolve_target, rules_for
-from exchange.policy.trace import Trace, TraceRecorder
+from exchange.policy.targets import resolve_targets, rules_for
+from exchange.policy.trace import Trace, TraceRecorder, WouldHaveBeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Decide(Protocol):
 
 
 class PolicyDecider:
-    """Decides by ``policies/``. Takes time in proportion to the rules that name the client in the target."""
+    """Decides by ``policies/``. Takes time in proportion to the rules that name the client in the targets."""
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
@@ -66,55 +68,85 @@ class PolicyDecider:
         subject: VerifiedToken,
         actor: VerifiedToken | None,
     ) -> Decision:
-        """Return the decision; raises nothing."""
-        trace = TraceRecorder()
-        try:
-            permit = self._permit(request, client, subject, actor, trace)
-        except Refusal as refusal:
-            return Decision(None, refusal, trace.finish())
-        return Decision(permit, None, trace.finish())
+        """Return the decision; raises nothing.
 
-    def _permit(
+        What is in ``mode: audit`` never decides: an issuer's is decided in full and then refused; for a rule
+        the question is asked again as if all rules were enforced, and the answer is recorded.
+        """
+        trace = TraceRecorder()
+        answer = self._answer(request, client, subject, actor, trace)
+        if subject.in_audit_mode or (actor is not None and actor.in_audit_mode):
+            refusal = Refusal("issuer_in_audit_mode", detail=_on_trial(subject, actor))
+            return Decision(None, refusal, trace.finish(_would_have_been("issuer", answer)))
+        would_have_been = None
+        if trace.audited:
+            trial = self._answer(request, client, subject, actor, TraceRecorder(of_a_trial=True))
+            would_have_been = _would_have_been("rule", trial)
+        if isinstance(answer, Refusal):
+            return Decision(None, answer, trace.finish(would_have_been))
+        return Decision(answer, None, trace.finish(would_have_been))
+
+    def _answer(
         self,
         request: TokenExchangeRequest,
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
         trace: TraceRecorder,
-    ) -> Permit:
-        """Return the permit, or raise the ``Refusal`` of the first line that finds a reason."""
-        refuse_delegation(subject, actor)
-        self._refuse_own_token(subject)
-        target = trace.target = resolve_target(request, client, self._policies)
-        rule = choose_rule(rules_for(client, target), client, subject, trace)
-        check_presenter(rule, client, subject, trace)
-        scopes = grant_scopes(rule, target, request, subject, trace)
+    ) -> Permit | Refusal:
+        try:
+            targets = trace.targets = resolve_targets(request, client, self._policies)
+            return self._permit(Question(request, client, subject, actor, targets), trace)
+        except Refusal as refusal:
+            return refusal
+
+    def _permit(self, question: Question, trace: TraceRecorder) -> Permit:
+        """Return the permit, or raise the ``Refusal`` of the first line that finds a reason.
+
+        Every target is permitted, or nothing is.
+        """
+        client, subject = question.client, question.subject
+        candidates = [(target, rules_for(client, target)) for target in question.targets]
+        _refuse_renewal(question)
+        chosen = [(target, self._choose(rules, question, trace)) for target, rules in candidates]
+        may_act = check_may_act(question)
         return Permit(
-            rules=(rule.id,),
+            rules=tuple(rule.id for _, rule in chosen),
             client_id=client.client_id,
             subject=subject.qualified_subject,
-            audience=(target.audience,),
-            scopes=scopes,
-            claims=claims_of(rule, subject),
-            lifetime=lifetime_of(rule, target, self._policies.server),
-            not_after=subject.expires_at,
+            audience=tuple(target.audience for target in question.targets),
+            act=chain_of(question, self._policies),
+            may_act=may_act,
+            scopes=grant_scopes(chosen, question, trace),
+            claims=claims_of(chosen, question),
+            lifetime=lifetime_of(chosen, self._policies.server),
+            not_after=not_after(subject, question.actor),
         )
 
-    def _refuse_own_token(self, subject: VerifiedToken) -> None:
-        # A token of ours, exchanged for the next one, would live on for as long as somebody asks.
-        if subject.issuer == self._policies.server.issuer:
-            raise Refusal("self_renewal")
+    def _choose(self, rules: tuple[Rule, ...], question: Question, trace: TraceRecorder) -> Rule:
+        rule = choose_rule(rules, question, trace)
+        check_presenter(rule, question, trace)
+        check_delegation(rule, question, self._policies, trace)
+        return rule
 
 
-def lifetime_of(rule: Rule, target: TargetService, server: ServerSettings) -> int:
-    """Return the seconds an issued token may live, what is left of the subject token aside.
+def _refuse_renewal(question: Question) -> None:
+    """A token of ours, exchanged for the like of it, could live on for as long as somebody asks."""
+    client, subject = question.client, question.subject
+    if not is_ours(subject) or client.client_id not in subject.authorized_party:
+        return
+    for target in question.targets:
+        if target.audience in subject.audience:
+            raise Refusal("self_renewal", detail=f"the token is for {target.name} and this client already")
 
-    The shortest of what the rule and the audience ask for; ``server.token_lifetime`` where neither asks;
-    never above ``server.max_token_lifetime``.
-    """
-    asked = [seconds for seconds in (rule.token_lifetime, target.token_lifetime) if seconds is not None]
-    return (
-        min(*asked, server.max_token_lifetime)
-        if asked
-        else min(server.token_lifetime, server.max_token_lifetime)
-    )
+
+def _on_trial(subject: VerifiedToken, actor: VerifiedToken | None) -> str:
+    tokens = (subject, actor) if actor is not None else (subject,)
+    names = dict.fromkeys(token.issuer_name for token in tokens if token.in_audit_mode)
+    return f"issuer {', '.join(names)}"
+
+
+def _would_have_been(on_trial: Literal["issuer", "rule"], answer: Permit | Refusal) -> WouldHaveBeen:
+    if isinstance(answer, Refusal):
+        return WouldHaveBeen(on_trial, (), (), answer.reason.slug, answer.detail)
+    return WouldHaveBeen(on_trial, answer.rules, answer.scopes, None, None)

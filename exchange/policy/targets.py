@@ -1,21 +1,16 @@
-"""Which downstream API the request is for (RFC 8693 §2.1, RFC 8707 §2)."""
+"""Which downstream APIs the request is for (RFC 8693 §2.1, RFC 8707 §2)."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from exchange.config.values import Policies, RegisteredClient, Rule, TargetService
 from exchange.errors import Refusal
 from exchange.model import TokenExchangeRequest
 
-MAX_DECIDED_TARGETS: Final = 1
-"""A token for several targets at once is not issued, whatever ``max_targets`` says."""
 
-
-def resolve_target(
+def resolve_targets(
     request: TokenExchangeRequest, client: RegisteredClient, policies: Policies
-) -> TargetService:
-    """Return the one target that the request names, or else the client's default.
+) -> tuple[TargetService, ...]:
+    """Return the targets that the request names, each once and in that order, or else the client's default.
 
     ``audience`` and ``resource`` are looked up in the same table, so that neither is a way around the other.
     Raises ``Refusal``: ``target_missing``, ``target_unknown`` or ``too_many_targets``.
@@ -28,9 +23,9 @@ def resolve_target(
             # RFC 8707 §2. The name is the caller's own, perhaps a misplaced token: it is not repeated.
             raise Refusal("target_unknown")
         found[target.audience] = target
-    if len(found) > min(policies.server.max_targets, MAX_DECIDED_TARGETS):
+    if len(found) > policies.server.max_targets:
         raise Refusal("too_many_targets", detail=f"{len(found)} different targets")
-    return next(iter(found.values()))
+    return tuple(found.values())
 
 
 def rules_for(client: RegisteredClient, target: TargetService) -> tuple[Rule, ...]:

@@ -8,13 +8,14 @@ a token into ``scope`` or ``audience``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 from typing import Final, Literal
 
 from exchange.claim_path import MISSING
 from exchange.config.values import Rule, Source, TargetService
+from exchange.expressions import Expression
 from exchange.matchers import Condition
 
 MAX_TEXT: Final = 256
@@ -25,8 +26,9 @@ MAX_DEPTH: Final = 4
 """Levels of arrays and objects in a trace. A condition looks at scalars and flat lists."""
 _MORE: Final = "…"
 
-ConditionKind = Literal["client", "subject.issuer", "subject.claims"]
-RuleOutcome = Literal["decided", "passed_over", "failed"]
+ConditionKind = Literal["client", "subject.issuer", "subject.claims", "actor.issuer", "actor.claims", "when"]
+RuleOutcome = Literal["decided", "passed_over", "failed", "would_have_been"]
+CheckName = Literal["presenter", "delegation", "scopes"]
 Compared = frozenset[str] | tuple[str, ...] | int
 
 
@@ -35,17 +37,19 @@ class ConditionTrace:
     """One condition of one rule, and what it saw."""
 
     kind: ConditionKind
-    expected: Condition | frozenset[str] | None
+    expected: Condition | Expression | frozenset[str] | None
     """``None`` where the rule names nobody, which holds only in a rule that denies."""
     held: bool
     value: object
-    """Frozen JSON, shortened; ``MISSING`` when the claim is absent."""
+    """Frozen JSON, shortened; ``MISSING`` when the claim is absent, and for an expression."""
 
     @property
     def text(self) -> str:
         """The condition as an operator reads it; never a value of the token."""
         if isinstance(self.expected, Condition):
             return str(self.expected)
+        if isinstance(self.expected, Expression):
+            return self.expected.text
         if self.expected is None:
             return "any"
         return f"one_of [{', '.join(sorted(self.expected))}]"
@@ -63,7 +67,8 @@ class RuleTrace:
     rule: Rule
     conditions: tuple[ConditionTrace, ...]
     outcome: RuleOutcome
-    """``failed``: a condition could not be evaluated, which refuses the request."""
+    """``failed``: a condition could not be evaluated, which refuses the request. ``would_have_been``: it is
+    in ``mode: audit``, and all its conditions hold."""
 
     def to_json(self) -> dict[str, object]:
         """Return a JSON object."""
@@ -79,7 +84,7 @@ class RuleTrace:
 class CheckTrace:
     """A check of the chosen rule that is no condition: it refuses without falling through to another rule."""
 
-    name: Literal["presenter", "scopes"]
+    name: CheckName
     text: str
     held: bool
     compared: tuple[tuple[str, Compared], ...]
@@ -95,65 +100,114 @@ class CheckTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class WouldHaveBeen:
+    """What the answer had been without ``mode: audit``. It never decides."""
+
+    on_trial: Literal["issuer", "rule"]
+    rules: tuple[str, ...]
+    """The rules that had decided, one for each target; empty for a refusal."""
+    scopes: tuple[str, ...]
+    reason: str | None
+    """The slug of the refusal; ``None`` had it been permitted."""
+    detail: str | None
+
+    @property
+    def outcome(self) -> Literal["permitted", "refused"]:
+        return "permitted" if self.reason is None else "refused"
+
+    def to_json(self) -> dict[str, object]:
+        """Return a JSON object."""
+        answer: dict[str, object] = {"on_trial": self.on_trial, "outcome": self.outcome}
+        if self.reason is None:
+            return answer | {"rules": list(self.rules), "scopes": list(self.scopes)}
+        return answer | {"reason": self.reason, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """The whole of one decision."""
 
-    target: str | None = None
-    """The file name under ``policies/audiences/``; ``None`` when the decision did not come that far."""
+    targets: tuple[str, ...] = ()
+    """The file names under ``policies/audiences/``; empty when the decision did not come that far."""
     rules: tuple[RuleTrace, ...] = ()
+    """Of one target after the other."""
     checks: tuple[CheckTrace, ...] = ()
     rule: str | None = None
-    """The rule that decided, to permit or to deny."""
+    """The rule that decided, to permit or to deny; of several targets the last."""
     source: Source | None = None
     """Where that rule is written."""
+    would_have_been: WouldHaveBeen | None = None
+    """``None`` unless something was in ``mode: audit`` that could have made a difference."""
+
+    @property
+    def target(self) -> str | None:
+        """The first target; ``None`` when the decision did not come that far."""
+        return self.targets[0] if self.targets else None
 
     def to_json(self) -> dict[str, object]:
-        """Return a JSON object for the audit record; ``decided_by`` is null when no rule decided."""
+        """Return a JSON object for the audit record; ``decided_by`` is null when no rule decided.
+
+        ``targets`` is there when they are several, ``would_have_been`` when it is known.
+        """
         decided_by = {"rule": self.rule, "source": str(self.source)} if self.rule is not None else None
-        return {
+        record: dict[str, object] = {
             "target": self.target,
             "rules": [rule.to_json() for rule in self.rules],
             "checks": [check.to_json() for check in self.checks],
             "decided_by": decided_by,
         }
+        if len(self.targets) > 1:
+            record["targets"] = list(self.targets)
+        if self.would_have_been is not None:
+            record["would_have_been"] = self.would_have_been.to_json()
+        return record
 
 
 class TraceRecorder:
-    """Collects the trace of one decision while it is being made; lives no longer than the decision."""
+    """Collects the trace of one decision while it is being made; lives no longer than the decision.
 
-    __slots__ = ("_checks", "_rules", "rule", "target")
+    The recorder of a trial asks what had been without ``mode: audit``.
+    """
 
-    def __init__(self) -> None:
-        self.target: TargetService | None = None
+    __slots__ = ("_checks", "_of_a_trial", "_rules", "audited", "rule", "targets")
+
+    def __init__(self, *, of_a_trial: bool = False) -> None:
+        self._of_a_trial = of_a_trial
+        self.targets: tuple[TargetService, ...] = ()
         self.rule: Rule | None = None
+        self.audited = False
+        """A rule in ``mode: audit`` was passed over that had decided."""
         self._rules: list[RuleTrace] = []
         self._checks: list[CheckTrace] = []
 
-    @property
-    def rules(self) -> tuple[RuleTrace, ...]:
-        """The rules looked at so far."""
-        return tuple(self._rules)
+    def passes_over(self, rule: Rule) -> bool:
+        """Tell whether ``rule`` is only looked at, because it is in ``mode: audit``."""
+        return rule.mode == "audit" and not self._of_a_trial
 
-    def looked_at(self, rule: Rule, conditions: tuple[ConditionTrace, ...], outcome: RuleOutcome) -> None:
-        """Record one rule; the one that decided is the last."""
-        self._rules.append(RuleTrace(rule, conditions, outcome))
-        if outcome == "decided":
-            self.rule = rule
+    def looked_at(self, entry: RuleTrace) -> RuleTrace:
+        """Record one rule and return what was recorded; one that is passed over never decides."""
+        if self.passes_over(entry.rule) and entry.outcome != "passed_over":
+            self.audited = True
+            if entry.outcome == "decided":
+                entry = replace(entry, outcome="would_have_been")
+        self._rules.append(entry)
+        if entry.outcome == "decided":
+            self.rule = entry.rule
+        return entry
 
-    def checked(
-        self, name: Literal["presenter", "scopes"], text: str, *compared: tuple[str, Compared], held: bool
-    ) -> None:
+    def checked(self, name: CheckName, text: str, *compared: tuple[str, Compared], held: bool) -> None:
         """Record a check of the chosen rule."""
         self._checks.append(CheckTrace(name, text, held, compared))
 
-    def finish(self) -> Trace:
+    def finish(self, would_have_been: WouldHaveBeen | None = None) -> Trace:
         """Return what was recorded, frozen."""
         return Trace(
-            target=self.target.name if self.target else None,
-            rules=self.rules,
+            targets=tuple(target.name for target in self.targets),
+            rules=tuple(self._rules),
             checks=tuple(self._checks),
             rule=self.rule.id if self.rule else None,
             source=self.rule.source if self.rule else None,
+            would_have_been=would_have_been,
         )
 
 

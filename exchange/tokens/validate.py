@@ -25,6 +25,7 @@ from exchange.model import Claims, Role, Secret, TokenKind, VerifiedToken
 from exchange.tokens.checks import Check, Entered, unwatched
 from exchange.tokens.claim_values import read_claims
 from exchange.tokens.classify import Classification, classify
+from exchange.tokens.delegation_claims import read_act, read_may_act
 from exchange.tokens.header_policy import check_header
 from exchange.tokens.times import check_times
 from exchange.trust import KeyCache, KeysUnavailable, KeyUnknown, TrustedIssuers
@@ -96,7 +97,7 @@ class TokenValidator:
         entered(Check.REQUIRE)
         _check_conditions(claims, issuer, role)
         entered(Check.KEPT)
-        _refuse_what_would_be_lost(claims, role)
+        _refuse_bound_to_a_key(claims, role)
         return VerifiedToken(
             role=role,
             kind=classification.kind,
@@ -113,6 +114,9 @@ class TokenValidator:
             expires_at=validity.expires_at,
             token_id=values.token_id,
             sha256=hashlib.sha256(signed.jws.token.reveal().encode()).hexdigest(),
+            act=read_act(claims, role),
+            may_act=read_may_act(claims, role),
+            in_audit_mode=issuer.mode == "audit",
         )
 
     def _issuer(self, unverified_claims: Claims, role: Role) -> tuple[TrustedIssuer, KeyCache]:
@@ -224,11 +228,7 @@ def _check_conditions(claims: Claims, issuer: TrustedIssuer, role: Role) -> None
             raise token_refusal(role, "claim_refused", detail=f"issuer {issuer.name} requires {condition}")
 
 
-def _refuse_what_would_be_lost(claims: Claims, role: Role) -> None:
-    """Refuse what an exchange without proofs and delegation would drop. Presence counts, not the value."""
-    if "cnf" in claims:  # RFC 7800 §3.1: a token bound to a key must not become one that anybody can use
+def _refuse_bound_to_a_key(claims: Claims, role: Role) -> None:
+    """A token bound to a key must not become one that anybody can use (RFC 7800 §3.1). Presence counts."""
+    if "cnf" in claims:
         raise token_refusal(role, "proof_missing", detail="cnf; proofs of possession are not verified here")
-    if "act" in claims:  # RFC 8693 §4.1: the chain says who acts; a token without it would hide them
-        raise Refusal("delegation_not_allowed", detail=f"the {role} token carries act")
-    if "may_act" in claims:  # RFC 8693 §4.4: whom it names is not checked here, so nobody is allowed
-        raise Refusal("may_act_mismatch", detail=f"the {role} token carries may_act")

@@ -18,11 +18,18 @@ _WARMING_THREADS: Final = 4
 
 
 class TrustedIssuers:
-    """The configured issuers by ``iss``, each with its keys; made anew for each load of the policies."""
+    """The configured issuers by ``iss``, each with its keys; made anew for each load of the policies.
 
-    def __init__(self, issuers: Mapping[str, TrustedIssuer], caches: KeyCaches) -> None:
+    ``own`` is ourselves (``own_issuer``), and comes before an issuer that is configured under our name;
+    without it no token of ours is believed.
+    """
+
+    def __init__(
+        self, issuers: Mapping[str, TrustedIssuer], caches: KeyCaches, own: TrustedIssuer | None = None
+    ) -> None:
         self._issuers = issuers
         self._caches = caches
+        self._own = own
         self._found: dict[str, tuple[TrustedIssuer, KeyCache]] = {}
 
     def get(self, iss: str) -> tuple[TrustedIssuer, KeyCache] | None:
@@ -32,7 +39,8 @@ class TrustedIssuers:
         """
         found = self._found.get(iss)
         if found is None:
-            issuer = self._issuers.get(iss)
+            own = self._own
+            issuer = own if own is not None and iss == own.issuer else self._issuers.get(iss)
             if issuer is None:
                 return None
             found = self._found[iss] = (issuer, self._caches.for_source(issuer.keys, issuer.name))

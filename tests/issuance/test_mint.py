@@ -203,6 +203,30 @@ def test_the_lifetime_is_beyond_no_bound(now, lifetime, not_after):
     assert issued.claims["iat"] <= now
 
 
+# ── delegation and several audiences ────────────────────────────────────────────────────────────────────────
+
+
+def test_the_chain_of_actors_and_who_may_act_are_signed_as_the_permit_has_them():
+    prior = MappingProxyType({"sub": "svc-a", "iss": "https://idp.example"})
+    act = MappingProxyType({"sub": "svc-b", "iss": "https://idp.example", "client_id": "bff", "act": prior})
+    may_act = MappingProxyType({"client_id": "bff", "groups": ("a",)})
+    issued = minter()(replace(PERMIT, act=act, may_act=may_act), ACCESS_TOKEN)
+    signed = jwt.decode(issued.access_token.reveal(), options={"verify_signature": False})
+    assert signed["act"] == {
+        "sub": "svc-b",
+        "iss": "https://idp.example",
+        "client_id": "bff",
+        "act": {"sub": "svc-a", "iss": "https://idp.example"},
+    }
+    assert signed["may_act"] == {"client_id": "bff", "groups": ["a"]}
+    assert json.loads(json.dumps(dict(issued.claims))) == signed
+
+
+def test_several_audiences_are_a_list_in_their_order():
+    issued = minter()(replace(PERMIT, audience=(ORDERS, "https://billing.acme.example")), ACCESS_TOKEN)
+    assert issued.claims["aud"] == [ORDERS, "https://billing.acme.example"]
+
+
 # ── claims from empty ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from exchange.errors import Refusal
-from exchange.model import Role
 from exchange.policy.decide import Decision
 from exchange.policy.trace import Trace
 from tests.policy.values import (
@@ -15,13 +14,14 @@ from tests.policy.values import (
     EXPIRES_AT,
     ORDERS,
     SERVER,
+    actor,
     ask,
     client,
     reason,
+    request,
     rule,
     target,
     token,
-    token_with,
 )
 
 
@@ -50,34 +50,6 @@ def test_a_decision_is_a_permit_or_a_refusal_and_never_both_or_neither(both):
     refusal = Refusal("no_rule_permits") if both else None
     with pytest.raises(ValueError, match="permits or refuses"):
         Decision(permit, refusal, Trace())
-
-
-# ── delegation ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_an_actor_token_is_refused_by_name():
-    decision = ask(actor=token(role=Role.ACTOR))
-    assert reason(decision) == "delegation_not_allowed"
-    assert decision.permit is None
-
-
-@pytest.mark.parametrize(
-    ("claim", "slug"), [("act", "delegation_not_allowed"), ("may_act", "may_act_mismatch")]
-)
-@pytest.mark.parametrize("value", [{"sub": "svc"}, {}, None, "svc"])
-def test_a_delegation_claim_of_the_subject_token_is_never_dropped_in_silence(claim, slug, value):
-    decision = ask(subject=token_with(**{claim: value}))
-    assert reason(decision) == slug
-    assert decision.permit is None
-
-
-def test_a_token_of_ours_is_never_renewed():
-    decision = ask(subject=token(issuer=SERVER.issuer))
-    assert reason(decision) == "self_renewal"
-
-
-def test_a_token_of_an_issuer_whose_name_begins_like_ours_is_no_token_of_ours():
-    assert reason(ask(subject=token(issuer=SERVER.issuer + "/"))) is None
 
 
 # ── default deny ────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,6 +92,23 @@ def test_the_lifetime_is_the_shortest_of_rule_and_audience_within_the_servers_ma
 ):
     orders = target(rule(token_lifetime=of_rule), token_lifetime=of_target)
     assert ask(targets=(orders,)).permit_or_refuse().lifetime == expected
+
+
+def test_of_several_targets_the_shortest_lifetime_counts():
+    targets = (
+        target(rule(), token_lifetime=120),
+        target(rule(token_lifetime=60), name="billing", audience=BILLING, resources=frozenset()),
+    )
+    asked = request(audiences=(ORDERS, BILLING))
+    server = replace(SERVER, max_targets=2)
+    assert ask(targets=targets, request=asked, server=server).permit_or_refuse().lifetime == 60
+
+
+@pytest.mark.parametrize("first", ["subject", "actor"])
+def test_the_issued_token_outlives_neither_the_subject_token_nor_the_actor_token(first):
+    expires = {"subject": EXPIRES_AT, "actor": EXPIRES_AT} | {first: EXPIRES_AT - 100}
+    decision = ask(subject=token(expires_at=expires["subject"]), actor=actor(expires_at=expires["actor"]))
+    assert decision.permit_or_refuse().not_after == EXPIRES_AT - 100
 
 
 def test_the_servers_default_never_exceeds_its_own_maximum():

@@ -18,6 +18,7 @@ from exchange.config.values import (
     Source,
     TargetService,
 )
+from exchange.expressions import compile_condition, compile_value
 from exchange.matchers import Condition, compile_matcher
 from exchange.model import (
     Role,
@@ -67,14 +68,21 @@ def copied(name: str, path: str) -> ClaimSource:
     return ClaimSource(name=name, copy=ClaimPath.parse(path), value=None)
 
 
+def computed(name: str, text: str) -> ClaimSource:
+    return ClaimSource(name=name, copy=None, value=None, expression=compile_value(text))
+
+
 def fixed(name: str, value: object) -> ClaimSource:
     return ClaimSource(name=name, copy=None, value=value)
 
 
 def rule(**changes: Any) -> Rule:
-    """The rule ``shop-reads-orders``; ``subject_claims`` and ``scopes`` may be given as in YAML."""
-    if "subject_claims" in changes:
-        changes["subject_claims"] = conditions(changes["subject_claims"])
+    """The rule ``shop-reads-orders``; ``…_claims``, ``scopes`` and ``when`` may be given as in YAML."""
+    for name in ("subject_claims", "actor_claims"):
+        if name in changes:
+            changes[name] = conditions(changes[name])
+    if isinstance(changes.get("when"), str):
+        changes["when"] = compile_condition(changes["when"])
     if "scopes" in changes:
         changes["scopes"] = grants(changes["scopes"])
     default = Rule(
@@ -161,6 +169,39 @@ def token_with(**claims: Any) -> VerifiedToken:
     return token(claims=MappingProxyType(merged))
 
 
+def actor(**changes: Any) -> VerifiedToken:
+    """The client's own token, with which it acts."""
+    subject = changes.get("subject", "svc-orders-bff")
+    default: dict[str, Any] = {
+        "role": Role.ACTOR,
+        "claims": MappingProxyType({"sub": subject, "azp": "orders-bff"}),
+        "subject": subject,
+        "qualified_subject": f"{changes.get('issuer_name', 'acme')}|{subject}",
+        "authorized_party": frozenset({"orders-bff"}),
+        "scopes": frozenset(),
+        "token_id": "t2",
+    }
+    return token(**(default | changes))
+
+
+def own_token(**changes: Any) -> VerifiedToken:
+    """A token that this service issued to another client, for the API that is now the client."""
+    default: dict[str, Any] = {
+        "issuer": SERVER.issuer,
+        "issuer_name": "self",
+        "claims": MappingProxyType({"sub": "acme|u1", "client_id": "shop"}),
+        "subject": "acme|u1",
+        "qualified_subject": "acme|u1",
+        "authorized_party": frozenset({"shop"}),
+    }
+    return token(**(default | changes))
+
+
+def own_rule(**changes: Any) -> Rule:
+    """A rule that takes tokens of ours."""
+    return rule(**({"subject_issuers": frozenset({"self"}), "subject_claims": {}} | changes))
+
+
 def request(**changes: Any) -> TokenExchangeRequest:
     default = TokenExchangeRequest(
         subject_token=Secret("a.b.c"),
@@ -187,14 +228,16 @@ class Question:
         )
 
 
-def policies(*targets: TargetService, server: ServerSettings = SERVER) -> Policies:
+def policies(
+    *targets: TargetService, server: ServerSettings = SERVER, clients: tuple[RegisteredClient, ...] = ()
+) -> Policies:
     by_name = {name: entry for entry in targets for name in (entry.audience, *entry.resources)}
     return Policies(
         directory="policies",
         sha256="0" * 64,
         server=server,
         issuers=MappingProxyType({}),
-        clients=MappingProxyType({}),
+        clients=MappingProxyType({entry.client_id: entry for entry in clients}),
         targets=MappingProxyType(by_name),
     )
 

@@ -135,13 +135,13 @@ def test_an_actor_token_of_an_unsupported_type_is_refused_by_name(
     assert_refused(service, answer, "actor_token_type_unsupported")
 
 
-def test_an_actor_token_is_refused_by_name_and_never_ignored(
+def test_an_actor_token_that_is_not_the_clients_is_refused_and_never_ignored(
     service: RunningService, idp: FakeIssuer
 ) -> None:
     answer = service.post_token(
         form(idp, actor_token=idp.access_token(), actor_token_type=ACCESS_TOKEN), BASIC
     )
-    assert_refused(service, answer, "delegation_not_allowed")
+    assert_refused(service, answer, "actor_not_client")
 
 
 @pytest.mark.parametrize("declared", [ACCESS_TOKEN, JWT])

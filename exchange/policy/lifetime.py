@@ -1,0 +1,27 @@
+"""How long an issued token may live: the shortest of all that have a say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exchange.config.values import Rule, ServerSettings, TargetService
+from exchange.model import VerifiedToken
+
+
+def lifetime_of(chosen: Sequence[tuple[TargetService, Rule]], server: ServerSettings) -> int:
+    """Return the seconds an issued token may live, what is left of the presented tokens aside.
+
+    For each target the shortest of what its rule and its audience ask for; ``server.token_lifetime`` where
+    neither asks; never above ``server.max_token_lifetime``. Of several targets the shortest.
+    """
+    return min(server.max_token_lifetime, *(_asked(rule, target, server) for target, rule in chosen))
+
+
+def _asked(rule: Rule, target: TargetService, server: ServerSettings) -> int:
+    asked = [seconds for seconds in (rule.token_lifetime, target.token_lifetime) if seconds is not None]
+    return min(asked, default=server.token_lifetime)
+
+
+def not_after(subject: VerifiedToken, actor: VerifiedToken | None) -> int:
+    """Return the time, in seconds since the epoch, that the issued token never outlives."""
+    return subject.expires_at if actor is None else min(subject.expires_at, actor.expires_at)
