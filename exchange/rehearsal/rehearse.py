@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 from exchange.audit import Attempt
 from exchange.config.values import Policies, RegisteredClient
@@ -18,10 +19,12 @@ from exchange.policy.decide import Decision, PolicyDecider
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.checks import Check
 from exchange.tokens.validate import TokenValidator
-from exchange.trust import KeyCaches, TrustedIssuers
+from exchange.trust import KeyCaches, TrustedIssuers, own_issuer
 from exchange.web.form import Form
 from exchange.web.token_request import parse_token_request
 
+NO_KEYS: Final[Mapping[str, Any]] = MappingProxyType({"keys": ()})
+"""Of this service: a rehearsal reads no signing key, so that a signed token of ours has an unknown one."""
 TOKEN_ID: Final = "rehearsal"
 """``jti`` of what is never issued."""
 
@@ -71,7 +74,9 @@ class Rehearsal:
     def __init__(self, policies: Policies, *, key_caches: KeyCaches, now: float) -> None:
         self._policies = policies
         self._validator = TokenValidator(
-            issuers=TrustedIssuers(policies.issuers, key_caches), server=policies.server, clock=lambda: now
+            issuers=TrustedIssuers(policies.issuers, key_caches, own_issuer(policies, NO_KEYS)),
+            server=policies.server,
+            clock=lambda: now,
         )
         self._decide = PolicyDecider(policies)
         self._mint = Minter(

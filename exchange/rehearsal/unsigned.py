@@ -14,7 +14,6 @@ SELF: Final = "self"
 """The name of this service among the issuers (``subject: {issuer: self}``)."""
 LIFETIME: Final = 3600
 """Seconds until a token expires whose claims have no ``exp``, or fewer where its issuer allows fewer."""
-_ANY_ALGORITHM: Final = "RS256"
 
 
 def unsigned_token(
@@ -34,7 +33,9 @@ def unsigned_token(
     trusted = policies.issuers.get(iss) if isinstance(iss, str) else None
     given.setdefault("iat", int(now))
     given.setdefault("exp", _expiry(given["iat"], trusted, now))
-    return Secret(".".join((_segment({"alg": _algorithm(trusted), **(header or {})}), _segment(given), "")))
+    return Secret(
+        ".".join((_segment({"alg": _algorithm(trusted, policies), **(header or {})}), _segment(given), ""))
+    )
 
 
 def issuer_named(name: str, policies: Policies) -> str | None:
@@ -51,8 +52,9 @@ def _expiry(issued_at: object, trusted: TrustedIssuer | None, now: float) -> int
     return min(expires_at, issued_at + trusted.max_token_lifetime)
 
 
-def _algorithm(trusted: TrustedIssuer | None) -> str:
-    return min(trusted.algorithms) if trusted is not None else _ANY_ALGORITHM
+def _algorithm(trusted: TrustedIssuer | None, policies: Policies) -> str:
+    """Ours for a token of ours, which is not among the issuers of ``policies/``."""
+    return min(trusted.algorithms) if trusted is not None else policies.server.signing_algorithm
 
 
 def _segment(members: Mapping[str, object]) -> str:

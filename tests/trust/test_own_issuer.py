@@ -88,8 +88,6 @@ def forged(**changes):
         ({"aud": "https://elsewhere.example"}, "at+jwt", "audience_mismatch"),
         ({"exp": NOW + 3601}, "at+jwt", "lifetime_too_long"),
         ({"exp": NOW + 10}, "at+jwt", "expired"),
-        ({"client_id": ...}, "at+jwt", "claim_missing"),
-        ({"jti": ...}, "at+jwt", "claim_missing"),
         ({"sub": ...}, "at+jwt", "claim_missing"),
         ({"act": "svc"}, "at+jwt", "claim_malformed"),
         ({"cnf": {}}, "at+jwt", "proof_missing"),
