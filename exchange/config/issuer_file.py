@@ -14,11 +14,9 @@ from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
 from exchange.config.profiles import DEFAULT_PROFILE, Profiles, ShippedProfile
 from exchange.config.urls import check_url
-from exchange.config.values import KeySource, MarkerAlternative, TrustedIssuer
+from exchange.config.values import SELF, KeySource, MarkerAlternative, TrustedIssuer
 
 _MAX_TOKEN_LIFETIME: Final = 25 * 3600
-RESERVED_NAME: Final = "self"
-"""What a rule calls this service itself."""
 
 
 class _TenantSchema(StrictSchema):
@@ -70,7 +68,7 @@ def read_issuer(file: PolicyFile, directory: PolicyDirectory, profiles: Profiles
 
 
 def _check_name_and_issuer(file: PolicyFile, loaded: Mapping[str, Any]) -> None:
-    if file.name == RESERVED_NAME:
+    if file.name == SELF:
         file.fault((), "a rule's `self` means this service; give the file another name")
     issuer = loaded.get("issuer")
     if issuer is None or "tenant" in file.data:

@@ -8,9 +8,8 @@ from typing import Final
 
 from exchange.config.directory import PolicyDirectory
 from exchange.config.faults import YamlPath
-from exchange.config.issuer_file import RESERVED_NAME
 from exchange.config.policy_file import PolicyFile
-from exchange.config.values import ServerSettings
+from exchange.config.values import SELF, ServerSettings
 
 _Named = tuple[PolicyFile, YamlPath, str]
 """A file, where in it a name stands, and the name."""
@@ -45,7 +44,7 @@ def check_references(directory: PolicyDirectory, server: ServerSettings | None) 
     known_targets = {name for _, _, name in targets}
     check_known(_rule_names(directory, ("client",)), known_clients, NO_CLIENT)
     for party in ("subject", "actor"):
-        check_known(_rule_names(directory, (party, "issuer")), known_issuers | {RESERVED_NAME}, NO_ISSUER)
+        check_known(_rule_names(directory, (party, "issuer")), known_issuers | {SELF}, NO_ISSUER)
     check_known(
         (named for file in directory.clients for named in names_at(file, ("default_target",))),
         known_targets,

@@ -27,10 +27,9 @@ from exchange.config.fields import (
     read_list,
     read_scope,
 )
-from exchange.config.issuer_file import RESERVED_NAME
 from exchange.config.policy_file import PolicyFile
 from exchange.config.references import NO_CLIENT, NO_ISSUER, check_known, client_ids, names_at, rule_ids
-from exchange.config.values import Source
+from exchange.config.values import SELF, Source
 from exchange.errors import REASONS
 from exchange.model import Claims, TokenTypeIdentifier
 
@@ -103,7 +102,7 @@ def load_tests(directory: Path) -> tuple[DecisionTest, ...]:
     found = policies.read_tests()
     known = _Known(
         clients=frozenset(client_ids(policies)),
-        issuers=frozenset({RESERVED_NAME, *(file.name for file in policies.issuers)}),
+        issuers=frozenset({SELF, *(file.name for file in policies.issuers)}),
         rules=frozenset(rule_ids(policies)),
     )
     tests = [test for file in found.tests for test in _read_file(file, known)]

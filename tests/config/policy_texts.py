@@ -1,4 +1,4 @@
-"""The files of ``docs/policies.md`` as they stand there, less what this version refuses by name."""
+"""The example files of the language, as they are written for people."""
 
 from __future__ import annotations
 
@@ -91,6 +91,19 @@ rules:
     token_lifetime: 60s
     mode: enforce
 """
+
+FULL_AUDIENCE = AUDIENCE.replace(
+    "    presenter: audience ",
+    """\
+    when: subject.claims.tenant == "acme" && !("guest" in subject.claims.groups)
+    presenter: audience """,
+).replace(
+    "      region: {value: eu}\n",
+    """\
+      region: {value: eu}
+      tier: {expression: 'has(subject.claims.plan) && subject.claims.plan == "gold" ? "gold" : "basic"'}
+""",
+)
 
 HASH = "sha256:" + "ab" * 32
 

@@ -13,6 +13,7 @@ from exchange.config.values import ScopeGrant
 from tests.config.policy_texts import (
     AUDIENCE,
     CLIENT,
+    FULL_AUDIENCE,
     FULL_ISSUER,
     ISSUER,
     SERVER,
@@ -25,7 +26,7 @@ from tests.config.policy_texts import (
 
 
 def test_the_example_of_the_contract_loads_as_written(tmp_path):
-    policies = loaded(tmp_path)
+    policies = loaded(tmp_path, issuers__acme=FULL_ISSUER, audiences__orders=FULL_AUDIENCE)
 
     server = policies.server
     assert (server.issuer, server.signing_algorithm) == ("https://exchange.acme.example", "ES256")
@@ -43,6 +44,9 @@ def test_the_example_of_the_contract_loads_as_written(tmp_path):
     target = policies.targets["https://orders.acme.example"]
     assert policies.targets["https://orders.acme.example/api"] is target
     assert (target.token_lifetime, target.scopes) == (120, {"orders:read", "orders:write"})
+    (rule,) = target.rules
+    assert rule.when.text == 'subject.claims.tenant == "acme" && !("guest" in subject.claims.groups)'
+    assert rule.claims[-1].expression.text.endswith('? "gold" : "basic"')
 
 
 def test_an_issuer_takes_what_it_does_not_say_from_its_profile(tmp_path):
