@@ -8,25 +8,30 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from flask import Flask
 
 from exchange.audit import Attempt, AuditTrail
 from exchange.clients.authenticate import ClientAuthenticator
 from exchange.config.load import PolicyFaults, load
-from exchange.config.values import Policies
+from exchange.config.values import KeySource, Policies
 from exchange.issuance.mint import Minter
 from exchange.issuance.signing_keys import SigningKeyRing
 from exchange.line_writer import LineWriter
 from exchange.metrics import Metrics
 from exchange.outbound import Fetcher
 from exchange.policy.decide import PolicyDecider
+from exchange.reload.fingerprint import fingerprint
+from exchange.reload.publication import Status
+from exchange.reload.reloading import Reloading
 from exchange.settings import Settings
 from exchange.stores import Store, open_store
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.validate import TokenValidator
 from exchange.trust.issuers import TrustedIssuers
 from exchange.trust.key_cache import KeyCaches
+from exchange.trust.own_issuer import own_issuer
 from exchange.web.authorization_server import TokenExchangeServer
 from exchange.web.endpoint_urls import EndpointUrls
 from exchange.web.endpoints import endpoints
@@ -34,7 +39,7 @@ from exchange.web.errors import install_error_handlers
 from exchange.web.form import MAX_BODY
 from exchange.web.issuer_path import IssuerPath
 from exchange.web.metadata import metadata
-from exchange.web.serving import Serving, Snapshot
+from exchange.web.serving import NotTaken, Serving, Snapshot, take_snapshot
 
 log = logging.getLogger("exchange")
 
@@ -44,9 +49,19 @@ class Foundation:
     """What outlives a change of the policies."""
 
     store: Store
-    keys: SigningKeyRing
     key_caches: KeyCaches
     clock: Callable[[], float]
+    open_keys: Callable[[str], SigningKeyRing]
+    """Opens the keys for an algorithm; raises ``ValueError`` or ``OSError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A snapshot, and what of it the next one may take over."""
+
+    snapshot: Snapshot
+    keys: SigningKeyRing
+    issuers: TrustedIssuers
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -57,37 +72,35 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_environ(os.environ)
     _prepare_log(settings)
-    serving = _serving(settings, _load(settings))
+    seen = fingerprint(settings.policies)  # before they are read: a change in between is a change
+    policies = _load(settings)
+    metrics = Metrics()
+    foundation, built = _start(settings, policies, metrics)
+    serving = _serving(foundation, built.snapshot, metrics)
     app = Flask("exchange", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1  # see web/form.py
     app.extensions["exchange"] = serving
+    app.extensions["exchange.reload"] = Reloading(
+        settings.policies, settings.environ, seen, _Swap(serving, foundation, built), metrics
+    )
     app.register_blueprint(endpoints)
     install_error_handlers(app)
-    app.wsgi_app = IssuerPath(app.wsgi_app, lambda: serving.snapshot.urls.path)  # type: ignore[method-assign]
+    app.wsgi_app = IssuerPath(  # type: ignore[method-assign]
+        app.wsgi_app, lambda environ: take_snapshot(environ, serving).urls.path
+    )
     return app
 
 
 def _prepare_log(settings: Settings) -> None:
     # Authlib logs whole tokens at DEBUG.
     logging.getLogger("authlib").setLevel(logging.INFO)
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"))
+        log.addHandler(handler)
     for name in settings.not_available:
         log.warning("%s is set, and this version does not use it: no proxy header is believed", name)
-
-
-def _serving(settings: Settings, policies: Policies) -> Serving:
-    metrics = Metrics()
-    foundation = _foundation(settings, policies, metrics)
-    issuers = TrustedIssuers(policies.issuers, foundation.key_caches)
-    return Serving(
-        snapshot=_snapshot(policies, foundation, issuers),
-        audit=AuditTrail(
-            write=LineWriter(sys.stdout.fileno()), count=_counter(metrics), clock=foundation.clock
-        ),
-        metrics=metrics,
-        public_jwks=foundation.keys.public_jwks,
-        check_store=foundation.store.check,
-        start=issuers.warm,
-    )
 
 
 def _load(settings: Settings) -> Policies:
@@ -97,22 +110,75 @@ def _load(settings: Settings) -> Policies:
         raise SystemExit(f"The policies have faults; the service does not start.\n{faults}") from None
 
 
-def _foundation(settings: Settings, policies: Policies, metrics: Metrics) -> Foundation:
+def _start(settings: Settings, policies: Policies, metrics: Metrics) -> tuple[Foundation, Built]:
     try:
-        store = open_store(settings.store)
-        keys = SigningKeyRing.open(settings.keys, policies.server.signing_algorithm)
+        foundation = Foundation(
+            store=open_store(settings.store),
+            key_caches=KeyCaches(fetcher=Fetcher(), observe=metrics.key_fetch),
+            clock=time.time,
+            open_keys=lambda algorithm: SigningKeyRing.open(settings.keys, algorithm),
+        )
+        keys = foundation.open_keys(policies.server.signing_algorithm)
     except (ValueError, OSError) as error:
         raise SystemExit(f"The service does not start: {error}") from None
-    caches = KeyCaches(fetcher=Fetcher(), observe=metrics.key_fetch)
-    return Foundation(store=store, keys=keys, key_caches=caches, clock=time.time)
+    return foundation, _build(policies, foundation, keys)
 
 
-def _snapshot(policies: Policies, foundation: Foundation, issuers: TrustedIssuers) -> Snapshot:
+def _serving(foundation: Foundation, snapshot: Snapshot, metrics: Metrics) -> Serving:
+    return Serving(
+        snapshot=snapshot,
+        audit=AuditTrail(
+            write=LineWriter(sys.stdout.fileno()), count=_counter(metrics), clock=foundation.clock
+        ),
+        metrics=metrics,
+        check_store=foundation.store.check,
+    )
+
+
+class _Swap:
+    """What reloading changes: the snapshot that requests are answered from, in one step."""
+
+    def __init__(self, serving: Serving, foundation: Foundation, built: Built) -> None:
+        self._serving = serving
+        self._foundation = foundation
+        self._built = built
+
+    @property
+    def sha256(self) -> str:
+        """Of the policies in force in this process."""
+        return self._built.snapshot.policies.sha256
+
+    def prepare(self, policies: Policies) -> Callable[[], None]:
+        """See ``exchange.reload.reloading.Swap``."""
+        keys = self._built.keys
+        if policies.server.signing_algorithm != self._built.snapshot.policies.server.signing_algorithm:
+            keys = self._foundation.open_keys(policies.server.signing_algorithm)
+        built = _build(policies, self._foundation, keys)
+
+        def commit() -> None:
+            self._built = built
+            self._serving.snapshot = built.snapshot
+            self._foundation.key_caches.retain(_key_sources(policies))
+
+        return commit
+
+    def warm(self) -> None:
+        """Fetch the keys of issuers that have none yet, in the background."""
+        self._built.issuers.warm()
+
+    def tell(self, status: Status) -> None:
+        """Have ``/readyz`` say what was not taken up."""
+        self._serving.not_taken = NotTaken(status.faults, status.fault) if status.fault else None
+
+
+def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> Built:
     urls = EndpointUrls(policies.server.issuer)
+    own = own_issuer(policies, keys.public_jwks())
+    issuers = TrustedIssuers(policies.issuers, foundation.key_caches, own)
     exchange = TokenExchange(
         validate=TokenValidator(issuers=issuers, server=policies.server, clock=foundation.clock),
         decide=PolicyDecider(policies),
-        mint=Minter(issuer=urls.issuer, keys=foundation.keys, clock=foundation.clock),
+        mint=Minter(issuer=urls.issuer, keys=keys, clock=foundation.clock),
     )
     clients = ClientAuthenticator(
         clients=policies.clients,
@@ -123,8 +189,22 @@ def _snapshot(policies: Policies, foundation: Foundation, issuers: TrustedIssuer
         clock_skew=policies.server.clock_skew,
         clock=foundation.clock,
     )
-    server = TokenExchangeServer(clients=clients, token_exchange=exchange)
-    return Snapshot(policies=policies, urls=urls, server=server, metadata=metadata(policies, urls))
+    snapshot = Snapshot(
+        policies=policies,
+        loaded_at=datetime.fromtimestamp(foundation.clock(), UTC).isoformat(timespec="seconds"),
+        urls=urls,
+        server=TokenExchangeServer(clients=clients, token_exchange=exchange),
+        metadata=metadata(policies, urls),
+        public_jwks=keys.public_jwks,
+    )
+    return Built(snapshot, keys, issuers)
+
+
+def _key_sources(policies: Policies) -> frozenset[KeySource]:
+    methods = (client.private_key_jwt for client in policies.clients.values())
+    return frozenset(issuer.keys for issuer in policies.issuers.values()).union(
+        method.keys for method in methods if method is not None
+    )
 
 
 def _counter(metrics: Metrics) -> Callable[[Attempt, float], None]:

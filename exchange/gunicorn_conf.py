@@ -51,9 +51,23 @@ errorlog = "-"
 loglevel = os.environ.get("EXCHANGE_LOG_LEVEL") or "warning"
 
 
+def _reloading(wsgi: Any) -> Any:
+    return wsgi.extensions["exchange.reload"]
+
+
+def when_ready(server: Any) -> None:
+    """Watch the policies; before the first fork, so that every worker knows where to look."""
+    _reloading(server.app.wsgi()).started_in_master()
+
+
+def on_reload(server: Any) -> None:
+    """SIGHUP: read the policies at once, before gunicorn forks the new workers."""
+    _reloading(server.app.wsgi()).asked_for()
+
+
 def post_worker_init(worker: Any) -> None:
     """Start what cannot live through a fork: background threads and this worker's gauges."""
-    worker.wsgi.extensions["exchange"].started_in_worker()
+    _reloading(worker.wsgi).started_in_worker()
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  # gunicorn's signature
@@ -63,7 +77,10 @@ def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  # gunicorn's 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def on_exit(server: Any) -> None:  # noqa: ARG001  # gunicorn's signature
-    """Remove the metrics of this run, if the directory is ours."""
-    if _metrics_given is None and os.getpid() == _metrics_owner:
+def on_exit(server: Any) -> None:
+    """Remove the metrics of this run, if the directory is ours, and what the workers were handed."""
+    if os.getpid() != _metrics_owner:
+        return
+    _reloading(server.app.wsgi()).stopped_in_master()
+    if _metrics_given is None:
         shutil.rmtree(_metrics_directory, ignore_errors=True)

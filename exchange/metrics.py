@@ -8,14 +8,20 @@ Labels come from closed sets only: reasons, outcomes and names of files under ``
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+_POLICIES = "exchange_policies_info"
+_RELOADS = ("loaded", "faulty")
 
 
 class Metrics:
@@ -43,12 +49,27 @@ class Metrics:
             registry=self.registry,
         )
         self._policies = Gauge(
-            "exchange_policies_info",
+            _POLICIES,
             "The policies in force; the value is 1.",
             ["sha256"],
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._reloads = Counter(
+            "exchange_policy_reloads_total",
+            "Changes of the policies by result: loaded, or faulty, which leaves the last good ones in force.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._faulty = Gauge(
+            "exchange_policies_faulty",
+            "1 while what the directory holds has faults and is not in force, else 0.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        for result in _RELOADS:
+            self._reloads.labels(result)
+        self._in_force: str | None = None
 
     def attempt(self, outcome: str, reason: str, seconds: float) -> None:
         """Count one attempt."""
@@ -61,14 +82,37 @@ class Metrics:
 
     def policies_in_force(self, sha256: str) -> None:
         """Say in this worker which policies it serves."""
+        if self._in_force is not None and self._in_force != sha256:
+            self._policies.labels(self._in_force).set(0)
         self._policies.labels(sha256).set(1)
+        self._in_force = sha256
+
+    def reload_ended(self, *, faulty: bool) -> None:
+        """Count one change of the policies, and say whether it was refused."""
+        self._reloads.labels("faulty" if faulty else "loaded").inc()
+        self._faulty.set(int(faulty))
 
     def exposition(self) -> bytes:
         """Return the text format: of all workers together where they share a directory, else of this
         process.
         """
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self.registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+            return generate_latest(_WithoutPast(self.registry))
+        return generate_latest(_WithoutPast(MultiProcessCollector(None)))  # type: ignore[no-untyped-call]
+
+
+class _WithoutPast:
+    """What ``inner`` collects, without the policies that no worker serves any more.
+
+    Samples cannot be taken out of the files that workers share, only set to zero, and there would be one more
+    with each reload.
+    """
+
+    def __init__(self, inner: Collector) -> None:
+        self._inner = inner
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._inner.collect():
+            if metric.name == _POLICIES:
+                metric.samples = [sample for sample in metric.samples if sample.value]
+            yield metric

@@ -13,7 +13,7 @@ from exchange.metrics import CONTENT_TYPE
 from exchange.web.credentials import parse_credentials
 from exchange.web.errors import error_page
 from exchange.web.form import parse_form
-from exchange.web.serving import serving
+from exchange.web.serving import serving, snapshot
 from exchange.web.token_exchange_grant import FormRequest
 from exchange.web.token_response import json_response
 
@@ -26,32 +26,32 @@ _PUBLIC = {"Cache-Control": "public, max-age=300"}
 @endpoints.post("/token", provide_automatic_options=False)
 def token() -> Response:
     """RFC 8693 §2: every attempt is recorded once, on return and on raise."""
-    snapshot = serving().snapshot
+    taken = snapshot()
     with serving().audit.attempt() as attempt:
         g.request_id = attempt.request_id
-        attempt.policies = snapshot.policies.sha256
+        attempt.policies = taken.policies.sha256
         form = parse_form(flask.request)
         credentials = parse_credentials(flask.request, form)
         request = FormRequest(
-            snapshot.urls.token,
+            taken.urls.token,
             form,
             credentials=credentials,
             has_dpop_proof="DPoP" in flask.request.headers,
             attempt=attempt,
         )
-        return cast("Response", snapshot.server.create_token_response(request))
+        return cast("Response", taken.server.create_token_response(request))
 
 
 @endpoints.get(_METADATA, provide_automatic_options=False)
 def metadata() -> Response:
     """RFC 8414 §3."""
-    return json_response(serving().snapshot.metadata, headers=_PUBLIC)
+    return json_response(snapshot().metadata, headers=_PUBLIC)
 
 
 @endpoints.get(f"{_METADATA}/<path:issuer_path>", provide_automatic_options=False)
 def metadata_of_issuer_with_path(issuer_path: str) -> Response:
     """RFC 8414 §3.1: the well-known part goes between the host and the issuer's path."""
-    if f"/{issuer_path}" != serving().snapshot.urls.path:
+    if f"/{issuer_path}" != snapshot().urls.path:
         flask.abort(404)
     return metadata()
 
@@ -59,7 +59,7 @@ def metadata_of_issuer_with_path(issuer_path: str) -> Response:
 @endpoints.get("/jwks.json", provide_automatic_options=False)
 def jwks() -> Response:
     """RFC 7517 §5: the keys that verify what we issue."""
-    return json_response(serving().public_jwks(), headers=_PUBLIC)
+    return json_response(snapshot().public_jwks(), headers=_PUBLIC)
 
 
 @endpoints.get("/errors", provide_automatic_options=False)
@@ -77,8 +77,8 @@ def healthz() -> Response:
 @endpoints.get("/readyz", provide_automatic_options=False)
 def readyz() -> Response:
     """Able to answer, or what is not. An IdP that is down is not our unreadiness."""
-    checks: dict[str, object] = {"policies": {"ok": True, "sha256": serving().snapshot.policies.sha256}}
-    checks["keys"] = {"ok": bool(serving().public_jwks().get("keys"))}
+    checks: dict[str, object] = {"policies": _policies_check()}
+    checks["keys"] = {"ok": bool(snapshot().public_jwks().get("keys"))}
     try:
         serving().check_store()
         checks["store"] = {"ok": True}
@@ -87,6 +87,18 @@ def readyz() -> Response:
     ready = all(isinstance(check, dict) and check["ok"] for check in checks.values())
     body = {"status": "ready" if ready else "not_ready", "checks": checks}
     return json_response(body, 200 if ready else 503, {"Cache-Control": "no-store"})
+
+
+def _policies_check() -> dict[str, object]:
+    """Always ok: the last good policies are in force, whatever the directory holds by now."""
+    taken, not_taken = snapshot(), serving().not_taken
+    check = {
+        "ok": True,
+        "sha256": taken.policies.sha256,
+        "loaded_at": taken.loaded_at,
+        "faults": not_taken.faults if not_taken else 0,
+    }
+    return {**check, "fault": not_taken.first} if not_taken else check
 
 
 @endpoints.get("/metrics", provide_automatic_options=False)

@@ -12,7 +12,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from exchange.errors import REASONS, Refusal
-from exchange.web.serving import serving
+from exchange.web.serving import snapshot
 from exchange.web.token_response import json_response, refusal_response
 
 log = logging.getLogger("exchange.web")
@@ -54,7 +54,7 @@ def _refused(refusal: Refusal) -> Response:
     return refusal_response(
         refusal,
         request_id=request_id(),
-        error_page=serving().snapshot.urls.errors,
+        error_page=snapshot().urls.errors,
         basic_was_tried=scheme.lower() == "basic",
     )
 
@@ -67,7 +67,7 @@ def _http_error(error: HTTPException) -> Response:
     body = {
         "error": "invalid_request",
         "error_description": description,
-        "error_uri": f"{serving().snapshot.urls.errors}#{reason}",
+        "error_uri": f"{snapshot().urls.errors}#{reason}",
         "reason": reason,
         "request_id": request_id(),
     }

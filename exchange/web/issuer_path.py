@@ -13,12 +13,13 @@ class IssuerPath:
     one.
     """
 
-    def __init__(self, app: WsgiApp, path: Callable[[], str]) -> None:
+    def __init__(self, app: WsgiApp, path: Callable[[dict[str, Any]], str]) -> None:
+        """``path`` returns the issuer's path for the request with this ``environ``."""
         self._app = app
         self._path = path
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        prefix = self._path()
+        prefix = self._path(environ)
         path = environ.get("PATH_INFO", "")
         if prefix and path.startswith(f"{prefix}/"):
             environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix

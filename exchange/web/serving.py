@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
+import flask
 from flask import current_app
 
 from exchange.audit import AuditTrail
@@ -13,15 +15,29 @@ from exchange.metrics import Metrics
 from exchange.web.authorization_server import TokenExchangeServer
 from exchange.web.endpoint_urls import EndpointUrls
 
+_SNAPSHOT = "exchange.snapshot"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that follows from one loaded ``policies/``. A request takes it once and uses no other."""
 
     policies: Policies
+    loaded_at: str
+    """RFC 3339, UTC."""
     urls: EndpointUrls
     server: TokenExchangeServer
     metadata: Mapping[str, object]
+    public_jwks: Callable[[], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Policies that were not taken up; those before them stay in force."""
+
+    faults: int
+    first: str
+    """The first fault, with its place."""
 
 
 @dataclass(slots=True)
@@ -31,19 +47,26 @@ class Serving:
     snapshot: Snapshot
     audit: AuditTrail
     metrics: Metrics
-    public_jwks: Callable[[], Mapping[str, object]]
     check_store: Callable[[], None]
     """Raises when the store cannot be reached."""
-    start: Callable[[], None]
-    """Starts background work; called once in each worker, after the fork."""
-
-    def started_in_worker(self) -> None:
-        """Begin serving in this process."""
-        self.metrics.policies_in_force(self.snapshot.policies.sha256)
-        self.start()
+    not_taken: NotTaken | None = None
 
 
 def serving() -> Serving:
     """Return the object of the app that handles the current request."""
     found: Serving = current_app.extensions["exchange"]
     return found
+
+
+def take_snapshot(environ: dict[str, object], found: Serving) -> Snapshot:
+    """Take the snapshot of a request, before anything of the request is looked at."""
+    taken = environ[_SNAPSHOT] = found.snapshot
+    return taken
+
+
+def snapshot() -> Snapshot:
+    """Return what the current request is answered from, from its first look at the path to its last error.
+
+    A reload in the middle of a request must not mix two sets of policies.
+    """
+    return cast("Snapshot", flask.request.environ[_SNAPSHOT])
