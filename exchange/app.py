@@ -22,6 +22,7 @@ from exchange.line_writer import LineWriter
 from exchange.metrics import Metrics
 from exchange.outbound import Fetcher
 from exchange.policy.decide import PolicyDecider
+from exchange.policy.trace import Trace
 from exchange.reload.fingerprint import fingerprint
 from exchange.reload.publication import Status
 from exchange.reload.reloading import Reloading
@@ -210,5 +211,7 @@ def _key_sources(policies: Policies) -> frozenset[KeySource]:
 def _counter(metrics: Metrics) -> Callable[[Attempt, float], None]:
     def count(attempt: Attempt, seconds: float) -> None:
         metrics.attempt(attempt.outcome, attempt.reason, seconds)
+        if isinstance(attempt.trace, Trace) and attempt.trace.would_have_been is not None:
+            metrics.would_have_been(attempt.trace.would_have_been.outcome)
 
     return count

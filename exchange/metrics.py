@@ -22,6 +22,7 @@ _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 _POLICIES = "exchange_policies_info"
 _RELOADS = ("loaded", "faulty")
+_TRIAL_OUTCOMES = ("permitted", "refused")
 
 
 class Metrics:
@@ -69,12 +70,24 @@ class Metrics:
         )
         for result in _RELOADS:
             self._reloads.labels(result)
+        self._would_have_been = Counter(
+            "exchange_would_have_been_total",
+            "Decisions that something in mode: audit could have changed, by what would have been.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in _TRIAL_OUTCOMES:
+            self._would_have_been.labels(outcome)
         self._in_force: str | None = None
 
     def attempt(self, outcome: str, reason: str, seconds: float) -> None:
         """Count one attempt."""
         self._attempts.labels(outcome, reason).inc()
         self._seconds.labels(outcome).observe(seconds)
+
+    def would_have_been(self, outcome: str) -> None:
+        """Count one decision that ``mode: audit`` held back: ``permitted`` or ``refused``."""
+        self._would_have_been.labels(outcome).inc()
 
     def key_fetch(self, source: str, result: str) -> None:
         """Count one fetch of keys; ``source`` is a configured name, ``result`` a slug of a closed set."""

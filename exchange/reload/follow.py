@@ -44,6 +44,8 @@ class Follower:
         self._served = served
 
     def start(self) -> None:
+        """Look once before the first request, and then from a thread."""
+        self.look()
         threading.Thread(target=self._run, name="policy-follower", daemon=True).start()
 
     def _run(self) -> None:

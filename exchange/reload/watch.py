@@ -81,7 +81,10 @@ class PolicyWatch:
         threading.Thread(target=self._run, name="policy-watch", daemon=True).start()
 
     def stop(self) -> None:
+        """Look no more, and return when a look that is under way has ended."""
         self._stop.set()
+        with self._busy:
+            return
 
     def _run(self) -> None:
         pause = POLL_SECONDS
@@ -95,6 +98,8 @@ class PolicyWatch:
         files which is being written is left alone until nobody has touched it for a while.
         """
         with self._alone():
+            if self._stop.is_set():
+                return
             now = fingerprint(self._directory)
             if now == self._judged:
                 self._restless_since = None
