@@ -35,6 +35,12 @@ class Traced(Protocol):
     def to_json(self) -> object: ...
 
 
+class Recordable(Protocol):
+    """What a decision was made on, as far as it may be recorded."""
+
+    def to_json(self) -> object: ...
+
+
 class Attempt:
     """What is known of one request so far. Rooms fill it in only with what they have proved."""
 
@@ -48,6 +54,7 @@ class Attempt:
         self.subject: VerifiedToken | None = None
         self.actor: VerifiedToken | None = None
         self.trace: Traced | None = None
+        self.decided_on: Recordable | None = None
         self.issued: IssuedToken | None = None
         self.refusal: Refusal | None = None
 
@@ -78,6 +85,7 @@ class Attempt:
             "actor": _token(self.actor),
             "rule": self.trace.rule if self.trace else None,
             "trace": self.trace.to_json() if self.trace else None,
+            "decided_on": self.decided_on.to_json() if self.decided_on else None,
             "issued": _issued(self.issued),
             "policies": self.policies,
             "duration_us": round((finished - self.started) * 1_000_000),

@@ -50,6 +50,11 @@ class ClaimPath:
         """Return the path that ``text`` names; raises ``ValueError`` with what is wrong about it."""
         return cls(text)
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The names from the top, unescaped: one for a literal name (RFC 6901 §4)."""
+        return self._tokens
+
     def find(self, claims: Claims) -> object:
         """Return the member of ``claims``, or ``MISSING``; never raises, whatever the token holds."""
         value: object = claims

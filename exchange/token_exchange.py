@@ -48,7 +48,7 @@ class TokenExchange:
         attempt.actor = actor
 
         decision = self._decide(request, client, subject, actor)  # RFC 8693 §2.2.2, RFC 8707 §2
-        attempt.trace = decision.trace
+        attempt.trace, attempt.decided_on = decision.trace, decision.decided_on
         permit = decision.permit_or_refuse()
 
         issued = self._mint(permit, request.requested_token_type)  # RFC 9068 §2, RFC 8693 §2.2.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from exchange.cli import check, client_secret, explain, keys, test
+from exchange.cli import check, client_secret, diff, explain, keys, test
 
 
 @click.group()
@@ -16,6 +16,7 @@ def main() -> None:
 COMMANDS = {
     "check": check.command,
     "client-secret": client_secret.command,
+    "diff": diff.command,
     "explain": explain.command,
     "keys": keys.command,
     "test": test.command,

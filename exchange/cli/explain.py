@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from exchange.cli.given import given_object, given_text, loaded_policies, policies_directory
+from exchange.cli.recorded_request import explain_again
 from exchange.config.values import Policies
-from exchange.model import Role, TokenTypeIdentifier
+from exchange.issuance.key_files import KeyFault, read_keys
+from exchange.jose import public_jwk
+from exchange.model import Role, Secret, TokenTypeIdentifier
 from exchange.outbound import Fetcher
-from exchange.rehearsal.explanation import explain
+from exchange.rehearsal.believed import NO_KEYS, says_it_is_ours
+from exchange.rehearsal.explanation import Explanation, explain
 from exchange.rehearsal.rehearse import Rehearsal, RehearsalRequest, form
 from exchange.rehearsal.text import readable_explanation
 from exchange.rehearsal.unsigned import issuer_named, unsigned_token
+from exchange.settings import Settings
 from exchange.trust import KeyCaches
 
 _TYPE_URN = "urn:ietf:params:oauth:token-type:"
 
 
 @click.command("explain")
-@click.option("--client", metavar="ID", required=True, help="The client_id; it counts as authenticated.")
+@click.option("--client", metavar="ID", help="The client_id; it counts as authenticated.")
 @click.option("--subject-token", metavar="@FILE", help="The token, signed; its issuer's keys are fetched.")
 @click.option("--claims", metavar="@FILE", help="In its place the claims of the subject token, as JSON.")
 @click.option("--issuer", metavar="NAME", help="The file in issuers/ that gives --claims their iss.")
@@ -38,22 +45,55 @@ _TYPE_URN = "urn:ietf:params:oauth:token-type:"
 @click.option("--subject-token-type", metavar="TYPE", help="access_token (the default), jwt, or a URN.")
 @click.option("--actor-token-type", metavar="TYPE", help="As --subject-token-type.")
 @click.option("--requested-token-type", metavar="TYPE", help="As --subject-token-type.")
+@click.option("--audit", metavar="LOG", type=click.Path(path_type=Path), help="In this audit log …")
+@click.option("--request-id", metavar="ID", help="… this request, and none of the above.")
 @click.option("--policies", metavar="DIR", type=click.Path(path_type=Path), help="Default: as the service.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(client: str, policies: Path | None, *, as_json: bool, **options: Any) -> None:
+def command(policies: Path | None, *, as_json: bool, **options: Any) -> None:
     """Decide one request by the policies as they are, and say why it comes out so.
 
     @FILE is @ and a file's name, or @- for standard input. Nothing is issued or recorded, and no token is
     printed. Exits with 0 when a token would be issued, 1 when the request is refused, 2 when it cannot be
     asked: wrong usage, or policies with faults.
     """
-    known, now, fetches = loaded_policies(policies_directory(policies)), time.time(), _Fetches()
-    asked = _request(client, options, known, now)
-    caches = KeyCaches(Fetcher(), observe=fetches)
-    answer = Rehearsal(known, key_caches=caches, now=now)(asked)
-    explanation = {**explain(answer, known, now=now), **fetches.to_json()}
+    known = loaded_policies(policies_directory(policies))
+    recorded = _of_a_record(options)
+    explanation = _explain(options, known) if recorded is None else explain_again(*recorded, known)
     click.echo(json.dumps(explanation, indent=2) if as_json else readable_explanation(explanation))
-    raise SystemExit(0 if answer.refusal is None else 1)
+    raise SystemExit(0 if explanation["outcome"] == "issued" else 1)
+
+
+def _explain(options: dict[str, Any], policies: Policies) -> Explanation:
+    now, fetches = time.time(), _Fetches()
+    asked = _request(options, policies, now)
+    rehearsal = Rehearsal(
+        policies,
+        key_caches=KeyCaches(Fetcher(), observe=fetches),
+        now=now,
+        public_jwks=_own_keys(asked, policies),
+    )
+    return {**explain(rehearsal(asked), policies, now=now), **fetches.to_json()}
+
+
+def _of_a_record(options: dict[str, Any]) -> tuple[Path, str] | None:
+    audit, request_id = options.pop("audit"), options.pop("request_id")
+    if audit is None and request_id is None:
+        return None
+    if audit is None or request_id is None or any(value not in {None, ()} for value in options.values()):
+        raise click.UsageError("--audit and --request-id go together, and with no other request")
+    return audit, request_id
+
+
+def _own_keys(asked: RehearsalRequest, policies: Policies) -> Mapping[str, Any]:
+    """Our public keys, for a token that says it is of ours; no key is ever made here."""
+    tokens = (asked.form.get(f"{role}_token", ("",))[0] for role in Role if role not in asked.unsigned)
+    if not any(says_it_is_ours(Secret(token), policies) for token in tokens):
+        return NO_KEYS
+    try:
+        stored = read_keys(Settings.from_environ(os.environ).keys)
+    except (KeyFault, OSError) as fault:
+        raise click.ClickException(str(fault)) from None
+    return {"keys": [public_jwk(one.key) for one in stored]}
 
 
 class _Fetches:
@@ -69,7 +109,10 @@ class _Fetches:
         return {"key_fetches": self._seen} if self._seen else {}
 
 
-def _request(client: str, options: dict[str, Any], policies: Policies, now: float) -> RehearsalRequest:
+def _request(options: dict[str, Any], policies: Policies, now: float) -> RehearsalRequest:
+    client = options["client"]
+    if client is None:
+        raise click.UsageError("say who asks: --client ID")
     if client not in policies.clients:
         known = ", ".join(sorted(policies.clients)) or "none"
         raise click.UsageError(f"--client: no file in clients/ has this client_id; there are: {known}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +54,16 @@ def given_text(value: str, option: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise click.UsageError(f"{option}: the file cannot be read: {cause}") from None
+
+
+def log_lines(audit: Path) -> Iterator[str]:
+    """Yield the lines of an audit log; exits with 2 when it cannot be read."""
+    try:
+        with audit.open(encoding="utf-8", errors="replace") as log:
+            yield from (line for line in log if line.strip())
+    except OSError as error:
+        click.echo(f"--audit: the file cannot be read: {error.strerror}", err=True)
+        raise SystemExit(FAULT) from None
 
 
 def given_object(value: str, option: str) -> Claims:

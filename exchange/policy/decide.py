@@ -6,13 +6,14 @@ No clock, no network, no log. The same question always gets the same answer, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from exchange.config.values import Policies, RegisteredClient, Rule
 from exchange.errors import Refusal
 from exchange.model import Permit, TokenExchangeRequest, VerifiedToken
 from exchange.policy.claims import claims_of
+from exchange.policy.decided_on import DecidedOn, DecisionInputs
 from exchange.policy.delegation import chain_of, check_delegation, check_may_act
 from exchange.policy.lifetime import lifetime_of, not_after
 from exchange.policy.presenter import check_presenter
@@ -30,6 +31,8 @@ class Decision:
     permit: Permit | None
     refusal: Refusal | None
     trace: Trace
+    decided_on: DecidedOn | None = None
+    """For the audit record, to decide it again by other policies."""
 
     def __post_init__(self) -> None:
         if (self.permit is None) == (self.refusal is None):
@@ -60,6 +63,7 @@ class PolicyDecider:
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
+        self._inputs = DecisionInputs(policies)
 
     def __call__(
         self,
@@ -73,6 +77,17 @@ class PolicyDecider:
         What is in ``mode: audit`` never decides: an issuer's is decided in full and then refused; for a rule
         the question is asked again as if all rules were enforced, and the answer is recorded.
         """
+        decision = self._decide(request, client, subject, actor)
+        decided_on = self._inputs.of(request, client, subject, actor, decision.trace.targets)
+        return replace(decision, decided_on=decided_on)
+
+    def _decide(
+        self,
+        request: TokenExchangeRequest,
+        client: RegisteredClient,
+        subject: VerifiedToken,
+        actor: VerifiedToken | None,
+    ) -> Decision:
         trace = TraceRecorder()
         answer = self._answer(request, client, subject, actor, trace)
         if subject.in_audit_mode or (actor is not None and actor.in_audit_mode):

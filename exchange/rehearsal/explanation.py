@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from exchange.config.values import Policies
+from exchange.errors import REASONS, Refusal
 from exchange.jose import parse_unverified
 from exchange.model import IssuedToken, Role
 from exchange.rehearsal.rehearse import Answer
+from exchange.rehearsal.replay import Replayed
 from exchange.rehearsal.seen import checks_seen
 from exchange.tokens.checks import Check
 
+CHECK_OF_REASON: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "target_missing": "target",
+        "target_unknown": "target",
+        "too_many_targets": "target",
+        "target_not_permitted": "target",
+        "no_rule_permits": "rules",
+        "denied_by_rule": "rules",
+        "condition_failed_to_evaluate": "rules",
+        "self_renewal": "renewal",
+        "may_act_mismatch": "may_act",
+        "delegation_cycle": "chain",
+        "delegation_too_deep": "chain",
+        "subject_token_claim_malformed": "claims",
+        "issuer_in_audit_mode": "mode",
+    }
+)
+"""Checks of a decision that leave no check of their own in its trace, by their reasons."""
 _NO_TYP: Final = (
     "the claims came without a header; if the header of the real token marks it, give that too:"
     """ --header '{"typ": "at+jwt"}', or header: {typ: at+jwt} in a test"""
@@ -32,6 +54,41 @@ def explain(answer: Answer, policies: Policies, *, now: float) -> Explanation:
         "issued": _issued(answer.issued) if answer.issued else None,
     }
     return {name: value for name, value in parts.items() if value is not None}
+
+
+def explain_replayed(replayed: Replayed) -> Explanation:
+    """Return why a recorded decision comes out so when it is made again."""
+    parts: dict[str, object | None] = {
+        "outcome": "issued" if replayed.issued is not None else "refused",
+        "decision": replayed.decision.trace.to_json() if replayed.decision else None,
+        "refusal": _reason(replayed.refusal) if replayed.refusal else None,
+        "issued": _issued(replayed.issued) if replayed.issued else None,
+    }
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def explain_record(record: Mapping[str, Any]) -> Explanation:
+    """Return what an audit record says of its request, as an explanation."""
+    issued = record.get("issued")
+    parts: dict[str, object | None] = {
+        "outcome": record.get("outcome"),
+        "client": {"client_id": record["client_id"]} if "client_id" in record else None,
+        "decision": record.get("trace"),
+        "refusal": _recorded_refusal(record) if "reason" in record else None,
+        "issued": _recorded_issued(issued) if issued is not None else None,
+    }
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _recorded_refusal(record: Mapping[str, Any]) -> Explanation:
+    told = REASONS[record["reason"]].description if record["reason"] in REASONS else None
+    members = {name: record.get(name) for name in ("reason", "error", "status", "detail")}
+    return {name: value for name, value in {**members, "description": told}.items() if value is not None}
+
+
+def _recorded_issued(issued: Mapping[str, Any]) -> Explanation:
+    claims = issued["claims"]
+    return {**issued, "claims": claims, "expires_in": claims["exp"] - claims["iat"]}
 
 
 def _client(answer: Answer) -> Explanation | None:
@@ -58,15 +115,18 @@ def _issued(issued: IssuedToken) -> Explanation:
 
 def _refusal(answer: Answer) -> Explanation:
     assert answer.refusal is not None  # noqa: S101  # for the type checker
-    reason, hint = answer.refusal.reason, _hint(answer)
+    parts = {**_reason(answer.refusal), "failed": failed_check(answer), "hint": _hint(answer)}
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _reason(refusal: Refusal) -> Explanation:
+    reason = refusal.reason
     parts = {
         "reason": reason.slug,
-        "failed": failed_check(answer),
         "error": reason.error,
         "status": reason.status,
         "description": reason.description,
-        "detail": answer.refusal.detail,
-        "hint": hint,
+        "detail": refusal.detail,
     }
     return {name: value for name, value in parts.items() if value is not None}
 
@@ -91,13 +151,8 @@ def failed_check(answer: Answer) -> str | None:
 def _failed_decision(answer: Answer) -> str:
     if answer.decision is None or answer.decision.refusal is None:
         return "mint"
-    trace = answer.decision.trace
-    failed = next((check.name for check in trace.checks if not check.held), None)
-    if failed is not None:
-        return failed
-    if answer.decision.refusal.reason.error == "invalid_target" or trace.target is None:
-        return "target"
-    return "rules"
+    failed = next((check.name for check in answer.decision.trace.checks if not check.held), None)
+    return failed or CHECK_OF_REASON.get(answer.decision.refusal.reason.slug, "decision")
 
 
 def _hint(answer: Answer) -> str | None:

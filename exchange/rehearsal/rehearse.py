@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Final, Self
 
 from exchange.audit import Attempt
@@ -16,6 +15,7 @@ from exchange.jose import SigningKey, generate_signing_key
 from exchange.model import IssuedToken, Role, Secret, TokenExchangeRequest, VerifiedToken
 from exchange.outbound import FetchFailed
 from exchange.policy.decide import Decision, PolicyDecider
+from exchange.rehearsal.believed import NO_KEYS
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.checks import Check
 from exchange.tokens.validate import TokenValidator
@@ -23,8 +23,6 @@ from exchange.trust import KeyCaches, TrustedIssuers, own_issuer
 from exchange.web.form import Form
 from exchange.web.token_request import parse_token_request
 
-NO_KEYS: Final[Mapping[str, Any]] = MappingProxyType({"keys": ()})
-"""Of this service: a rehearsal reads no signing key, so that a signed token of ours has an unknown one."""
 TOKEN_ID: Final = "rehearsal"
 """``jti`` of what is never issued."""
 
@@ -68,19 +66,27 @@ class Answer:
 class Rehearsal:
     """Answers requests by ``policies``, as of ``now`` (seconds since the epoch).
 
-    ``key_caches`` fetches keys for tokens that are signed; for unsigned ones nothing is ever fetched.
+    ``key_caches`` fetches keys for tokens that are signed, and ``public_jwks`` are our own; for unsigned ones
+    nothing is ever fetched.
     """
 
-    def __init__(self, policies: Policies, *, key_caches: KeyCaches, now: float) -> None:
+    def __init__(
+        self,
+        policies: Policies,
+        *,
+        key_caches: KeyCaches,
+        now: float,
+        public_jwks: Mapping[str, Any] = NO_KEYS,
+    ) -> None:
         self._policies = policies
         self._validator = TokenValidator(
-            issuers=TrustedIssuers(policies.issuers, key_caches, own_issuer(policies, NO_KEYS)),
+            issuers=TrustedIssuers(policies.issuers, key_caches, own_issuer(policies, public_jwks)),
             server=policies.server,
             clock=lambda: now,
         )
         self._decide = PolicyDecider(policies)
         self._mint = Minter(
-            issuer=policies.server.issuer, keys=_ThrowawayKey(), clock=lambda: now, new_id=lambda: TOKEN_ID
+            issuer=policies.server.issuer, keys=ThrowawayKey(), clock=lambda: now, new_id=lambda: TOKEN_ID
         )
 
     @classmethod
@@ -162,7 +168,7 @@ class _Offline:
         raise FetchFailed("unreachable")
 
 
-class _ThrowawayKey:
+class ThrowawayKey:
     """A key that no verifier knows: what it signs is worth nothing."""
 
     @cached_property

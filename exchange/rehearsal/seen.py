@@ -13,6 +13,7 @@ from exchange.jose import MalformedJws, parse_unverified
 from exchange.matchers import Condition
 from exchange.model import NO_CLAIMS, Claims, Secret
 from exchange.policy.trace import seen
+from exchange.rehearsal.believed import believed_issuers
 from exchange.rehearsal.rehearse import Examined
 from exchange.tokens.checks import Check
 from exchange.tokens.classify import classify
@@ -72,7 +73,7 @@ def _material(examined: Examined, policies: Policies, now: float) -> _Material:
     except MalformedJws:
         header = claims = NO_CLAIMS
     iss = claims.get("iss")
-    issuer = policies.issuers.get(iss) if isinstance(iss, str) else None
+    issuer = believed_issuers(policies).get(iss) if isinstance(iss, str) else None
     return _Material(examined.token, examined.unsigned, header, claims, issuer, now)
 
 

@@ -10,6 +10,12 @@ from exchange.rehearsal.explanation import Explanation
 
 _INDENT: Final = "  "
 _HELD: Final = {True: "holds", False: "FAILS"}
+_OF_A_REFUSAL: Final = {
+    "failed": "failed check",
+    "description": "the client is told",
+    "detail": "detail",
+    "hint": "hint",
+}
 _OUTCOMES: Final = {"ok": "ok", "failed": "FAILED", "not checked": "-"}
 
 
@@ -18,6 +24,7 @@ def readable_explanation(explanation: Explanation) -> str:
     parts: Mapping[str, Any] = explanation
     return "\n".join(
         (
+            *_recorded(parts),
             *_client(parts),
             *_checks("subject_token", parts),
             *_checks("actor_token", parts),
@@ -29,9 +36,18 @@ def readable_explanation(explanation: Explanation) -> str:
     )
 
 
+def _recorded(parts: Mapping[str, Any]) -> Iterator[str]:
+    if "recorded" in parts:
+        yield f"request {parts['request_id']}, as recorded at {parts['time']}"
+        yield from (f"{_INDENT}{line}" for line in readable_explanation(parts["recorded"]).splitlines())
+        again = f"not decided again: {parts['not_decided_again']}" if "not_decided_again" in parts else None
+        yield again or "decided again, by these policies"
+
+
 def _client(parts: Mapping[str, Any]) -> Iterator[str]:
     if "client" in parts:
-        yield f"client {parts['client']['client_id']}  ({parts['client']['source']})"
+        client = parts["client"]
+        yield f"client {client['client_id']}" + (f"  ({client['source']})" if "source" in client else "")
 
 
 def _checks(token: str, parts: Mapping[str, Any]) -> Iterator[str]:
@@ -43,7 +59,7 @@ def _checks(token: str, parts: Mapping[str, Any]) -> Iterator[str]:
 
 def _decision(trace: Mapping[str, Any]) -> Iterator[str]:
     if trace.get("target") is not None:
-        yield f"target {_value(trace['target'])}"
+        yield f"target {', '.join(trace.get('targets', [trace['target']]))}"
     for rule in trace.get("rules", ()):
         yield f"rule {rule['id']}  ({rule['source']})"
         for condition in rule["conditions"]:
@@ -52,8 +68,17 @@ def _decision(trace: Mapping[str, Any]) -> Iterator[str]:
     for check in trace.get("checks", ()):
         saw = ", ".join(f"{name} {_value(value)}" for name, value in check["value"].items())
         yield f"{check['name']}\n{_INDENT}{_HELD[check['held']]:7}{check['text']}: {saw}"
-    if trace.get("decided_by"):
-        yield f"decided by {trace['decided_by']['rule']}  ({trace['decided_by']['source']})"
+    for rule in trace.get("rules", ()):
+        if rule["outcome"] == "decided":
+            yield f"decided by {rule['id']}  ({rule['source']})"
+    if "would_have_been" in trace:
+        yield f"without mode: audit it would have been {_trial(trace['would_have_been'])}"
+
+
+def _trial(trial: Mapping[str, Any]) -> str:
+    if "reason" in trial:
+        return f"refused: {trial['reason']}"
+    return f"permitted by {', '.join(trial['rules'])}, scopes {_value(trial['scopes'])}"
 
 
 def _condition(condition: Mapping[str, Any]) -> str:
@@ -65,12 +90,9 @@ def _refusal(refusal: Mapping[str, Any] | None) -> Iterator[str]:
     if refusal is None:
         return
     yield f"REFUSED {refusal['reason']}  ({refusal['error']}, status {refusal['status']})"
-    if "failed" in refusal:
-        yield f"{_INDENT}failed check: {refusal['failed']}"
-    yield f"{_INDENT}the client is told: {refusal['description']}"
-    for name in ("detail", "hint"):
+    for name, label in _OF_A_REFUSAL.items():
         if name in refusal:
-            yield f"{_INDENT}{name}: {refusal[name]}"
+            yield f"{_INDENT}{label}: {refusal[name]}"
 
 
 def _issued(issued: Mapping[str, Any] | None) -> Iterator[str]:

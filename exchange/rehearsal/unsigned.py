@@ -9,9 +9,8 @@ from typing import Final
 
 from exchange.config.values import Policies, TrustedIssuer
 from exchange.model import Claims, Secret
+from exchange.rehearsal.believed import believed_issuers
 
-SELF: Final = "self"
-"""The name of this service among the issuers (``subject: {issuer: self}``)."""
 LIFETIME: Final = 3600
 """Seconds until a token expires whose claims have no ``exp``, or fewer where its issuer allows fewer."""
 
@@ -30,7 +29,7 @@ def unsigned_token(
     if named is not None:
         given.setdefault("iss", named)
     iss = given.get("iss")
-    trusted = policies.issuers.get(iss) if isinstance(iss, str) else None
+    trusted = believed_issuers(policies).get(iss) if isinstance(iss, str) else None
     given.setdefault("iat", int(now))
     given.setdefault("exp", _expiry(given["iat"], trusted, now))
     return Secret(
@@ -40,9 +39,7 @@ def unsigned_token(
 
 def issuer_named(name: str, policies: Policies) -> str | None:
     """Return the ``iss`` of ``issuers/NAME.yaml``, or of this service for ``self``; ``None`` if unknown."""
-    if name == SELF:
-        return policies.server.issuer
-    return next((iss for iss, issuer in policies.issuers.items() if issuer.name == name), None)
+    return next((iss for iss, issuer in believed_issuers(policies).items() if issuer.name == name), None)
 
 
 def _expiry(issued_at: object, trusted: TrustedIssuer | None, now: float) -> int:
@@ -53,7 +50,7 @@ def _expiry(issued_at: object, trusted: TrustedIssuer | None, now: float) -> int
 
 
 def _algorithm(trusted: TrustedIssuer | None, policies: Policies) -> str:
-    """Ours for a token of ours, which is not among the issuers of ``policies/``."""
+    """What the issuer signs with; any, where there is no such issuer."""
     return min(trusted.algorithms) if trusted is not None else policies.server.signing_algorithm
 
 

@@ -84,7 +84,7 @@ class TokenValidator:
         """
         role, issuer, header, claims = signed.role, signed.issuer, signed.jws.header, signed.jws.claims
         entered(Check.PROFILE)
-        _refuse_unrecognisable(issuer, role)
+        refuse_unrecognisable(issuer, role)
         entered(Check.TIMES)
         validity = check_times(claims, issuer, role, now=self._clock(), skew=self._skew)
         entered(Check.KIND)
@@ -93,9 +93,9 @@ class TokenValidator:
         entered(Check.CLAIMS)
         values = read_claims(claims, issuer, role)
         entered(Check.AUDIENCE)
-        _check_audience(values.audience, issuer, role)
+        check_audience(values.audience, issuer, role)
         entered(Check.REQUIRE)
-        _check_conditions(claims, issuer, role)
+        check_conditions(claims, issuer, role)
         entered(Check.KEPT)
         _refuse_bound_to_a_key(claims, role)
         return VerifiedToken(
@@ -189,7 +189,7 @@ def _is_key_of(key: PublicKey, issuer: TrustedIssuer) -> bool:
     return confined_to == issuer.issuer
 
 
-def _refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:
+def refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:
     """Even ``at+jwt`` is no proof where one function makes both kinds of token."""
     if issuer.profile.never is not None:
         detail = f"profile {issuer.profile.name}: {issuer.profile.never}"
@@ -214,7 +214,7 @@ def _readable(alternative: MarkerAlternative) -> str:
     return " and ".join((*headers, *(f"claim {condition}" for condition in alternative.claims)))
 
 
-def _check_audience(audience: frozenset[str], issuer: TrustedIssuer, role: Role) -> None:
+def check_audience(audience: frozenset[str], issuer: TrustedIssuer, role: Role) -> None:
     """A token for nobody is not one for everybody: no audience is a mismatch, too (RFC 7519 §4.1.3)."""
     if audience.isdisjoint(issuer.audience):
         given = "none of the values" if audience else "no value"
@@ -222,7 +222,7 @@ def _check_audience(audience: frozenset[str], issuer: TrustedIssuer, role: Role)
         raise token_refusal(role, "audience_mismatch", detail=detail)
 
 
-def _check_conditions(claims: Claims, issuer: TrustedIssuer, role: Role) -> None:
+def check_conditions(claims: Claims, issuer: TrustedIssuer, role: Role) -> None:
     for condition in issuer.require:
         if not condition.holds(claims):
             raise token_refusal(role, "claim_refused", detail=f"issuer {issuer.name} requires {condition}")
