@@ -13,7 +13,7 @@ PIP     := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --no-compile
 # setuptools warns of what an editable install is; we know.
 INSTALL_EXCHANGE := PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation -e .
-CHECKED := exchange tests examples docs
+CHECKED := exchange tests examples docs benchmarks
 TYPED   := exchange examples tests/support
 
 # npm's part of the interop tests; without npm those tests say loudly that they were skipped.
@@ -21,7 +21,7 @@ INTEROP := $(if $(shell command -v npm 2>/dev/null),tests/interop/node_modules/.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev run demo test check static format lint types imports pages policies docs fmt lock clean
+.PHONY: bench help dev run demo test check static format lint types imports pages policies docs fmt lock clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ policies: .venv/runtime.installed ## Check policies/ for faults and dangers, and
 
 docs: .venv/runtime.installed ## Write the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py
+
+bench: .venv/dev.installed ## Measure what many rules and issuers cost, as ratios; writes benchmarks/results/
+	@$(BIN)/python benchmarks/policies.py
 
 fmt: .venv/dev.installed ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix $(CHECKED)
