@@ -35,9 +35,9 @@ def claims_of(chosen: Sequence[tuple[TargetService, Rule]], question: Question) 
     ``condition_failed_to_evaluate`` when an expression has no value; ``too_many_targets`` when a target
     would see a claim that its own rules list with another value than its own rule gives it.
     """
+    if len(chosen) == 1:
+        return MappingProxyType(_claims_of(chosen[0][1], question))
     listed = [_claims_of(rule, question) for _, rule in chosen]
-    if len(listed) == 1:
-        return MappingProxyType(listed[0])
     together = {name: value for claims in listed for name, value in claims.items()}
     for (target, _), claims in zip(chosen, listed, strict=True):
         _check_own_meaning(target, claims, together)
@@ -65,6 +65,8 @@ def _same(one: object, other: object) -> bool:
 
 
 def _claims_of(rule: Rule, question: Question) -> dict[str, object]:
+    if not rule.claims:
+        return {}
     listed = {source.name: _value(source, rule, question) for source in rule.claims}
     return {name: value for name, value in listed.items() if value is not MISSING}
 

@@ -14,12 +14,17 @@ def lifetime_of(chosen: Sequence[tuple[TargetService, Rule]], server: ServerSett
     For each target the shortest of what its rule and its audience ask for; ``server.token_lifetime`` where
     neither asks; never above ``server.max_token_lifetime``. Of several targets the shortest.
     """
-    return min(server.max_token_lifetime, *(_asked(rule, target, server) for target, rule in chosen))
+    return min(server.max_token_lifetime, *[_asked(rule, target, server) for target, rule in chosen])
 
 
 def _asked(rule: Rule, target: TargetService, server: ServerSettings) -> int:
-    asked = [seconds for seconds in (rule.token_lifetime, target.token_lifetime) if seconds is not None]
-    return min(asked, default=server.token_lifetime)
+    if rule.token_lifetime is None:
+        return server.token_lifetime if target.token_lifetime is None else target.token_lifetime
+    return (
+        rule.token_lifetime
+        if target.token_lifetime is None
+        else min(rule.token_lifetime, target.token_lifetime)
+    )
 
 
 def not_after(subject: VerifiedToken, actor: VerifiedToken | None) -> int:

@@ -79,12 +79,15 @@ def _looked_at(rule: Rule, question: Question) -> RuleTrace:
 def _conditions(rule: Rule, question: Question) -> Iterator[ConditionTrace]:
     yield _named(rule, "client", rule.clients, question.client.client_id)
     yield _named(rule, "subject.issuer", rule.subject_issuers, question.subject.issuer_name)
-    yield from _claims("subject.claims", rule.subject_claims, question.subject)
+    claims = question.subject.claims
+    for condition in rule.subject_claims:
+        value = condition.path.find(claims)
+        yield ConditionTrace("subject.claims", condition, condition.matcher.matches(value), seen(value))
     if rule.actor_issuers is not None:
         name = question.actor.issuer_name if question.actor is not None else MISSING
         yield ConditionTrace("actor.issuer", rule.actor_issuers, name in rule.actor_issuers, name)
-    if rule.actor_claims:
-        yield from _claims("actor.claims", rule.actor_claims, question.actor)
+    for condition in rule.actor_claims:
+        yield _of_actor(condition, question.actor)
     if rule.when is not None:
         yield ConditionTrace("when", rule.when, _is_true(rule.when, question), MISSING)
 
@@ -95,14 +98,11 @@ def _named(rule: Rule, kind: ConditionKind, names: frozenset[str] | None, name: 
     return ConditionTrace(kind, names, held, name)
 
 
-def _claims(
-    kind: ConditionKind, conditions: Sequence[Condition], token: VerifiedToken | None
-) -> Iterator[ConditionTrace]:
-    """Without the token no condition on its claims holds, one that asks for absence included."""
-    for condition in conditions:
-        value = MISSING if token is None else condition.path.find(token.claims)
-        held = token is not None and condition.matcher.matches(value)
-        yield ConditionTrace(kind, condition, held, seen(value))
+def _of_actor(condition: Condition, actor: VerifiedToken | None) -> ConditionTrace:
+    """Without an actor no condition on its claims holds, one that asks for absence included."""
+    value = MISSING if actor is None else condition.path.find(actor.claims)
+    held = actor is not None and condition.matcher.matches(value)
+    return ConditionTrace("actor.claims", condition, held, seen(value))
 
 
 def _is_true(when: Expression, question: Question) -> bool:

@@ -44,9 +44,9 @@ def _granted(chosen: Sequence[Chosen], carried: frozenset[str]) -> tuple[str, ..
     One token for several targets shows every scope to each of them. So a scope is granted only where every
     target that knows a scope of this name grants it: otherwise one target's rule would open another.
     """
+    if len(chosen) == 1:
+        return _granted_by(chosen[0][1], carried)
     grants = [(target.scopes, _granted_by(rule, carried)) for target, rule in chosen]
-    if len(grants) == 1:
-        return grants[0][1]
     union = dict.fromkeys(scope for _, granted in grants for scope in granted)
     return tuple(
         scope for scope in union if all(scope in granted for known, granted in grants if scope in known)
@@ -54,4 +54,6 @@ def _granted(chosen: Sequence[Chosen], carried: frozenset[str]) -> tuple[str, ..
 
 
 def _granted_by(rule: Rule, carried: frozenset[str]) -> tuple[str, ...]:
-    return tuple(grant.scope for grant in rule.scopes if grant.always or not grant.needs.isdisjoint(carried))
+    return tuple(
+        [grant.scope for grant in rule.scopes if grant.always or not grant.needs.isdisjoint(carried)]
+    )

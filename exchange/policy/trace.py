@@ -202,7 +202,7 @@ class TraceRecorder:
     def finish(self, would_have_been: WouldHaveBeen | None = None) -> Trace:
         """Return what was recorded, frozen."""
         return Trace(
-            targets=tuple(target.name for target in self.targets),
+            targets=tuple([target.name for target in self.targets]),
             rules=tuple(self._rules),
             checks=tuple(self._checks),
             rule=self.rule.id if self.rule else None,
