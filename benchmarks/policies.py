@@ -76,7 +76,7 @@ def _decide(policies: Policies) -> list[dict[str, Any]]:
         others = (replace(rule, id=f"r{n}", clients=frozenset({f"c{n}"})) for n in range(count - 1))
         rules = (*others, rule)
         many = replace(target, rules=rules, rules_by_client=MappingProxyType(_rules_by_client(rules)))
-        targets = MappingProxyType({name: many for name in policies.targets})
+        targets = MappingProxyType(dict.fromkeys(policies.targets, many))
         decider = PolicyDecider(replace(policies, targets=targets))
         cases[count] = lambda decider=decider: decider(request, client, subject, None)  # type: ignore[misc]
     return _compared(cases, "rules")
