@@ -20,20 +20,28 @@ _OUTCOMES: Final = {"ok": "ok", "failed": "FAILED", "not checked": "-"}
 
 
 def readable_explanation(explanation: Explanation) -> str:
-    """Return the text, without a line feed at its end; all that came from a token in it is ASCII JSON."""
+    """Return the text, without a line feed at its end.
+
+    What came from a token is JSON in it, and a detail may quote the name of a claim as it is: no control
+    character reaches the terminal, where it could hide or forge lines.
+    """
     parts: Mapping[str, Any] = explanation
     return "\n".join(
-        (
-            *_recorded(parts),
-            *_client(parts),
-            *_checks("subject_token", parts),
-            *_checks("actor_token", parts),
-            *(f"keys of {fetch['issuer']}: {fetch['outcome']}" for fetch in parts.get("key_fetches", ())),
-            *_decision(parts.get("decision") or {}),
-            *_refusal(parts.get("refusal")),
-            *_issued(parts.get("issued")),
-        )
+        "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+        for line in _lines(parts)
     )
+
+
+def _lines(parts: Mapping[str, Any]) -> Iterator[str]:
+    yield from _recorded(parts)
+    yield from _client(parts)
+    yield from _checks("subject_token", parts)
+    yield from _checks("actor_token", parts)
+    for fetch in parts.get("key_fetches", ()):
+        yield f"keys of {fetch['issuer']}: {fetch['outcome']}"
+    yield from _decision(parts.get("decision") or {})
+    yield from _refusal(parts.get("refusal"))
+    yield from _issued(parts.get("issued"))
 
 
 def _recorded(parts: Mapping[str, Any]) -> Iterator[str]:

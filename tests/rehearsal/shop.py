@@ -19,6 +19,7 @@ from exchange.errors import Refusal
 from exchange.issuance.mint import Minter
 from exchange.jose import generate_signing_key
 from exchange.policy.decide import PolicyDecider
+from exchange.rehearsal.unsigned import unsigned_token
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.validate import TokenValidator
 from exchange.trust import KeyCaches, TrustedIssuers
@@ -89,6 +90,13 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def signed(payload: Mapping[str, Any], header: Mapping[str, Any] = AT_JWT) -> str:
     return keys.sign_anything(dict(payload), algorithm="ES256", header=dict(header))
+
+
+def unsigned(directory: Path, payload: Mapping[str, Any]) -> str:
+    """What a rehearsal makes of claims."""
+    policies = loaded(directory)
+    header = {"alg": "ES256", "kid": "ES256-a", **AT_JWT}
+    return unsigned_token(payload, issuer=None, header=header, policies=policies, now=time.time()).reveal()
 
 
 def run(*arguments: object, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Result:
