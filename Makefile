@@ -58,7 +58,7 @@ pages: .venv/runtime.installed
 	@echo "== pages" && $(BIN)/python docs/generate.py --check
 
 policies: .venv/runtime.installed ## Check policies/ for faults and dangers, and run its tests
-	@echo "== policies" && $(BIN)/exchange check --strict policies && $(BIN)/exchange test policies
+	@echo "== policies" && $(BIN)/exchange check --strict policies && $(BIN)/exchange test policies && $(BIN)/exchange schema --check
 
 docs: .venv/runtime.installed ## Write the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from exchange.cli import check, client_secret, diff, explain, keys, test
+from exchange.cli import check, client_secret, diff, explain, keys, schema, test
 
 
 @click.group()
@@ -19,6 +19,7 @@ COMMANDS = {
     "diff": diff.command,
     "explain": explain.command,
     "keys": keys.command,
+    "schema": schema.command,
     "test": test.command,
 }
 

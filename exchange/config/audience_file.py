@@ -16,7 +16,7 @@ from exchange.config.urls import check_resource
 from exchange.config.values import Rule, TargetService
 
 
-class _AudienceSchema(StrictSchema):
+class AudienceSchema(StrictSchema):
     audience = Name(required=True)
     resources = Names("resource", load_default=())
     token_lifetime = Duration()
@@ -26,7 +26,7 @@ class _AudienceSchema(StrictSchema):
     rules = AnyList("rule", required=True)
 
 
-_AUDIENCE = _AudienceSchema()
+_AUDIENCE = AudienceSchema()
 
 
 def read_audience(file: PolicyFile, max_token_lifetime: int | None) -> TargetService | None:

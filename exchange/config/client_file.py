@@ -59,7 +59,7 @@ class _SecretSchema(StrictSchema):
     hash = AnyValue(required=True)
 
 
-class _ClientSchema(StrictSchema):
+class ClientSchema(StrictSchema):
     client_id = Name()
     audience = Names("audience", load_default=())
     authorized_party = Names("name", load_default=())
@@ -69,7 +69,7 @@ class _ClientSchema(StrictSchema):
     opaque_tokens_from = Names("issuer")
 
 
-_CLIENT = _ClientSchema()
+_CLIENT = ClientSchema()
 _SECRET = _SecretSchema()
 METHODS: Final = ("client_secret", "private_key_jwt", "tls_client_auth", "self_signed", "workload")
 

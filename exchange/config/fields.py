@@ -99,26 +99,22 @@ class Flag(Field):
 class Count(Field):
     def __init__(self, *, minimum: int, maximum: int, **options: Any) -> None:
         super().__init__(**options)
-        self._minimum, self._maximum = minimum, maximum
+        self.minimum, self.maximum = minimum, maximum
 
     def read(self, value: object) -> int:
-        if (
-            not isinstance(value, int)
-            or isinstance(value, bool)
-            or not self._minimum <= value <= self._maximum
-        ):
-            raise ValidationError(f"write a whole number from {self._minimum} to {self._maximum}")
+        if not isinstance(value, int) or isinstance(value, bool) or not self.minimum <= value <= self.maximum:
+            raise ValidationError(f"write a whole number from {self.minimum} to {self.maximum}")
         return value
 
 
 class Choice(Field):
     def __init__(self, *choices: str, **options: Any) -> None:
         super().__init__(**options)
-        self._choices = choices
+        self.choices = choices
 
     def read(self, value: object) -> str:
-        if not isinstance(value, str) or value not in self._choices:
-            raise ValidationError(f"write {' or '.join(self._choices)}")
+        if not isinstance(value, str) or value not in self.choices:
+            raise ValidationError(f"write {' or '.join(self.choices)}")
         return value
 
 
@@ -127,14 +123,14 @@ class Duration(Field):
 
     def __init__(self, *, zero: bool = False, maximum: str = "3660d", **options: Any) -> None:
         super().__init__(**options)
-        self._zero, self._maximum = zero, maximum
+        self.zero, self.maximum = zero, maximum
 
     def read(self, value: object) -> int:
         seconds = parse_duration(value)
-        if seconds == 0 and not self._zero:
+        if seconds == 0 and not self.zero:
             raise ValidationError("write a duration longer than nothing")
-        if seconds > parse_duration(self._maximum):
-            raise ValidationError(f"write a duration of at most {self._maximum}")
+        if seconds > parse_duration(self.maximum):
+            raise ValidationError(f"write a duration of at most {self.maximum}")
         return seconds
 
 
@@ -143,15 +139,15 @@ class Names(Field):
 
     def __init__(self, noun: str = "name", *, among: tuple[str, ...] = (), **options: Any) -> None:
         super().__init__(**options)
-        self._noun, self._among = noun, among
+        self._noun, self.among = noun, among
 
     def read(self, value: object) -> tuple[str, ...]:
         return tuple(str(name) for name in read_list(value, self._noun, self._read_item))
 
     def _read_item(self, value: object) -> str:
         name = read_name(value)
-        if self._among and name not in self._among:
-            raise ValidationError(f"write one of {', '.join(self._among)}")
+        if self.among and name not in self.among:
+            raise ValidationError(f"write one of {', '.join(self.among)}")
         return name
 
 

@@ -31,7 +31,7 @@ class _IntrospectionSchema(StrictSchema):
     cache = Duration(zero=True, maximum="60s")
 
 
-class _IssuerSchema(IssuerShapeSchema):
+class IssuerSchema(IssuerShapeSchema):
     issuer = Name(required=True)
     profile = Name(load_default=DEFAULT_PROFILE)
     kind = Choice("workload")
@@ -50,7 +50,7 @@ class _IssuerSchema(IssuerShapeSchema):
     introspection = Section(_IntrospectionSchema)
 
 
-_ISSUER = _IssuerSchema()
+_ISSUER = IssuerSchema()
 
 
 def read_issuer(file: PolicyFile, directory: PolicyDirectory, profiles: Profiles) -> TrustedIssuer | None:

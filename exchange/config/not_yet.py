@@ -27,7 +27,7 @@ def _is(wanted: object) -> Callable[[object], bool]:
     return lambda value: value == wanted
 
 
-_NOT_YET: Final = (
+NOT_YET: Final = (
     _NotYet("server", ("rate_limit",), "rate limiting", lambda value: value != {}),
     _NotYet("issuers", ("kind",), "kind: workload", _is("workload")),
     _NotYet("issuers", ("tenant",), "an issuer of many tenants (tenant)"),
@@ -44,7 +44,7 @@ _NOT_YET: Final = (
 
 def refuse_not_yet(section: str, file: PolicyFile) -> None:
     """Record a fault for every key of ``file`` that asks for what this version cannot do."""
-    for row in _NOT_YET:
+    for row in NOT_YET:
         if row.section == section:
             value = _at(file.data, row.path)
             if value is not None and row.applies(value):

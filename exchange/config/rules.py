@@ -41,7 +41,7 @@ class _PartySchema(StrictSchema):
     claims = Conditions()
 
 
-class _RuleSchema(StrictSchema):
+class RuleSchema(StrictSchema):
     id = Name(required=True)
     why = Text()
     client = Names("client")
@@ -57,14 +57,14 @@ class _RuleSchema(StrictSchema):
     mode = Choice("enforce", "audit")
 
 
-class _ClaimSourceSchema(StrictSchema):
+class ClaimSourceSchema(StrictSchema):
     copy = ClaimName()
     value = AnyValue()
     expression = Text()
 
 
-_RULE = _RuleSchema()
-_CLAIM_SOURCE = _ClaimSourceSchema()
+_RULE = RuleSchema()
+_CLAIM_SOURCE = ClaimSourceSchema()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _TOKEN_LIFETIME: Final = 300
 _MAX_TOKEN_LIFETIME: Final = 3600
 
 
-class _ServerSchema(StrictSchema):
+class ServerSchema(StrictSchema):
     issuer = Name()
     signing_algorithm = Choice(*SIGNING_ALGORITHMS, load_default="ES256")
     token_lifetime = Duration()
@@ -39,7 +39,7 @@ class _ServerSchema(StrictSchema):
     rate_limit = AnyMapping()
 
 
-_SERVER = _ServerSchema()
+_SERVER = ServerSchema()
 
 
 def read_server(file: PolicyFile, environ: Mapping[str, str]) -> ServerSettings | None:

@@ -165,7 +165,7 @@ class _ExpectSchema(StrictSchema):
     lifetime = Duration()
 
 
-class _TestSchema(StrictSchema):
+class DecisionTestSchema(StrictSchema):
     name = Text(required=True)
     client = Name(required=True)
     subject = Section(_TokenSchema, required=True)
@@ -174,7 +174,7 @@ class _TestSchema(StrictSchema):
     expect = Section(_ExpectSchema, required=True)
 
 
-_TEST = _TestSchema()
+_TEST = DecisionTestSchema()
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────
