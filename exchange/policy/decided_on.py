@@ -9,7 +9,7 @@ from typing import Final
 from exchange.claim_path import MISSING, ClaimPath
 from exchange.config.values import Policies, RegisteredClient, TargetService
 from exchange.model import Claims, TokenExchangeRequest, VerifiedToken
-from exchange.policy.looked_at import LookedAt, looked_at
+from exchange.policy.looked_at import LookedAt, looked_at, top_level
 
 _NOTHING: Final = LookedAt()
 _SUBJECT: Final = ClaimPath("sub")
@@ -103,8 +103,7 @@ class DecisionInputs:
 
 def _of_delegation(subject: VerifiedToken) -> LookedAt:
     """Parties are compared by ``sub``, and ``may_act`` may name any claim of the actor (RFC 8693 §4.4)."""
-    named = (ClaimPath("/" + name.replace("~", "~0").replace("/", "~1")) for name in subject.may_act or ())
-    return LookedAt((_SUBJECT,), (_SUBJECT, *named))
+    return LookedAt((_SUBJECT,), (_SUBJECT, *map(top_level, subject.may_act or ())))
 
 
 def _party(token: VerifiedToken, paths: tuple[ClaimPath, ...]) -> dict[str, object]:

@@ -53,7 +53,7 @@ def named_in(expression: Expression) -> tuple[ClaimPath, ...]:
     """Return the claims, of whichever party, that ``expression`` names."""
     members = (_MEMBER.match(expression.text, found.end()) for found in _CLAIMS.finditer(expression.text))
     names = (next(filter(None, member.groups())) for member in members if member is not None)
-    return _once(tuple(_literal(name) for name in names))
+    return _once(tuple(top_level(name) for name in names))
 
 
 def names_all_it_needs(expression: Expression) -> bool:
@@ -62,9 +62,10 @@ def names_all_it_needs(expression: Expression) -> bool:
     return all(_MEMBER.match(text, found.end()) is not None for found in _CLAIMS.finditer(text))
 
 
-def _literal(name: str) -> ClaimPath:
-    """A top-level claim; a name that starts with a slash can only be named by a JSON Pointer (RFC 6901)."""
-    return ClaimPath("/" + name.replace("~", "~0").replace("/", "~1") if name.startswith("/") else name)
+def top_level(name: str) -> ClaimPath:
+    """Return the path of the member ``name``; some names only a JSON Pointer can say (RFC 6901)."""
+    sayable = name and not name.startswith("/")
+    return ClaimPath(name if sayable else "/" + name.replace("~", "~0").replace("/", "~1"))
 
 
 def _once(paths: tuple[ClaimPath, ...]) -> tuple[ClaimPath, ...]:
