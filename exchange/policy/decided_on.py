@@ -8,7 +8,7 @@ from typing import Final
 
 from exchange.claim_path import MISSING, ClaimPath
 from exchange.config.values import Policies, RegisteredClient, TargetService
-from exchange.model import Claims, TokenExchangeRequest, VerifiedToken
+from exchange.model import TokenExchangeRequest, VerifiedToken
 from exchange.policy.looked_at import LookedAt, looked_at, top_level
 
 _NOTHING: Final = LookedAt()
@@ -107,7 +107,8 @@ def _of_delegation(subject: VerifiedToken) -> LookedAt:
 
 
 def _party(token: VerifiedToken, paths: tuple[ClaimPath, ...]) -> dict[str, object]:
-    record: dict[str, object | None] = {
+    found = [(path.text, path.find(token.claims)) for path in paths]
+    record: dict[str, object] = {
         "issuer": token.issuer_name,
         "iss": token.issuer,
         "sub": token.subject,
@@ -116,22 +117,18 @@ def _party(token: VerifiedToken, paths: tuple[ClaimPath, ...]) -> dict[str, obje
         "authorized_party": sorted(token.authorized_party),
         "scopes": sorted(token.scopes),
         "expires_at": token.expires_at,
-        "act": token.act,
-        "may_act": token.may_act,
-        **_claims(token.claims, paths),
-    }
-    return {name: _plain(value) for name, value in record.items() if value is not None}
-
-
-def _claims(claims: Claims, paths: tuple[ClaimPath, ...]) -> dict[str, object]:
-    found = [(path.text, path.find(claims)) for path in paths]
-    return {
         "claims": {name: value for name, value in found if value is not MISSING},
         "absent": [name for name, value in found if value is MISSING],
     }
+    if token.act is not None:
+        record["act"] = _plain(token.act)
+    if token.may_act is not None:
+        record["may_act"] = _plain(token.may_act)
+    return record
 
 
 def _plain(value: object) -> object:
+    """Delegation claims are read-only; all others are as they were parsed."""
     if isinstance(value, Mapping):
         return {name: _plain(member) for name, member in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
