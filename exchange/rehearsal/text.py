@@ -75,7 +75,8 @@ def _decision(trace: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_INDENT}{'=':7}{rule['outcome'].replace('_', ' ')}"
     for check in trace.get("checks", ()):
         saw = ", ".join(f"{name} {_value(value)}" for name, value in check["value"].items())
-        yield f"{check['name']}\n{_INDENT}{_HELD[check['held']]:7}{check['text']}: {saw}"
+        yield str(check["name"])
+        yield f"{_INDENT}{_HELD[check['held']]:7}{check['text']}: {saw}"
     for rule in trace.get("rules", ()):
         if rule["outcome"] == "decided":
             yield f"decided by {rule['id']}  ({rule['source']})"
