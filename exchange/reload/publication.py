@@ -14,10 +14,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 _STATUS: Final = "status.json"
+_SECTIONS: Final = ("issuers", "clients", "audiences")
 _KEPT: Final = 2
 """Copies: the one in force, and the one before it, which a worker may be about to read."""
 
@@ -53,10 +54,9 @@ class Publication:
         copy = self.files_of(status.sha256)
         if copy not in self._copies:
             shutil.rmtree(copy, ignore_errors=True)
-            for section in ("issuers", "clients", "audiences"):
-                (copy / section).mkdir(parents=True, exist_ok=True)
+            for folder in {*_SECTIONS, *(str(PurePosixPath(name).parent) for name in contents)}:
+                (copy / folder).mkdir(parents=True, exist_ok=True)
             for name, content in contents.items():
-                (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 (copy / name).write_bytes(content)
         self.announce(status)
         self._copies = [*(known for known in self._copies if known != copy), copy]

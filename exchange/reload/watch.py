@@ -20,8 +20,8 @@ log = logging.getLogger("exchange.reload")
 
 POLL_SECONDS: Final = 0.5
 """Between two looks. A change is read when two looks in a row have found the same."""
-LOOK_SHARE: Final = 0.05
-"""Of the time looking may take: very large directories are looked at less often."""
+LOOK_SHARE: Final = 0.1
+"""Of a core, looking may take: very large directories are looked at less often."""
 RESTLESS_SECONDS: Final = 15.0
 """After so long without two equal looks the faults say that the directory does not come to rest."""
 MAX_LOGGED_FAULTS: Final = 100
@@ -70,6 +70,7 @@ class PolicyWatch:
         self._prepare = prepare
         self._publication = publication
         self._metrics = metrics
+        self._seconds_to_look = 0.0
         self._busy = threading.Lock()
         self._stop = threading.Event()
 
@@ -87,11 +88,8 @@ class PolicyWatch:
             return
 
     def _run(self) -> None:
-        pause = POLL_SECONDS
-        while not self._stop.wait(pause):
-            began = time.monotonic()
+        while not self._stop.wait(max(POLL_SECONDS, self._seconds_to_look / LOOK_SHARE)):
             self.look()
-            pause = max(POLL_SECONDS, (time.monotonic() - began) / LOOK_SHARE)
 
     def look(self) -> None:
         """Look once; raises nothing. A change is judged at the second look that finds it, so that a set of
@@ -100,7 +98,7 @@ class PolicyWatch:
         with self._alone():
             if self._stop.is_set():
                 return
-            now = fingerprint(self._directory)
+            now = self._fingerprint()
             if now == self._judged:
                 self._restless_since = None
             elif now == self._last_look:
@@ -113,11 +111,17 @@ class PolicyWatch:
         """Judge what is there at once; raises nothing. Somebody says that it is ready (SIGHUP)."""
         with self._alone():
             for _ in range(3):
-                if self._judge(fingerprint(self._directory)):
+                if self._judge(self._fingerprint()):
                     return
             log.warning(
                 "the policies are being written while they are read; they are taken when that is over"
             )
+
+    def _fingerprint(self) -> Fingerprint:
+        began = time.thread_time()
+        found = fingerprint(self._directory)
+        self._seconds_to_look = time.thread_time() - began
+        return found
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -136,7 +140,7 @@ class PolicyWatch:
             policies, contents = self._load()
         except PolicyFaults as found:
             faults = [str(fault) for fault in found.faults]
-        if fingerprint(self._directory) != before:
+        if self._fingerprint() != before:
             self._last_look = None
             self._note_restlessness()
             return False

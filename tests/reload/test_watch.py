@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -248,6 +250,36 @@ def test_a_worker_takes_only_what_was_judged(stage: Stage) -> None:
     copy.write_text(genuine)
     assert stage.follower.look()
     assert (stage.worker.sha256, stage.worker.told) == (changed, Status(changed))
+
+
+def test_loading_gives_way_to_requests_and_only_while_it_lasts(stage: Stage) -> None:
+    before, during = sys.getswitchinterval(), []
+
+    def load_copy(copy: Path) -> Policies:
+        during.append(sys.getswitchinterval())
+        return load(copy, environ={})
+
+    follower = Follower(stage.publication, load=load_copy, served=stage.worker)
+    changed = stage.change()
+    stage.look()
+    (stage.publication.files_of(changed) / "server.yaml").rename(stage.directory / "away")
+    assert not follower.look()
+    assert sys.getswitchinterval() == before
+    (stage.directory / "away").rename(stage.publication.files_of(changed) / "server.yaml")
+    assert follower.look()
+    assert sys.getswitchinterval() == before
+    assert all(seconds < before for seconds in during)
+    assert len(during) == 2
+
+
+def test_a_directory_that_takes_long_to_look_at_is_looked_at_less_often_whatever_loading_takes(
+    stage: Stage,
+) -> None:
+    stage.during_load = lambda: threading.Event().wait(0.3)
+    stage.change()
+    stage.look()
+    assert stage.loads == 1
+    assert 0 < stage.watch._seconds_to_look < 0.1
 
 
 def test_a_status_that_cannot_be_read_changes_nothing(stage: Stage) -> None:
