@@ -192,11 +192,21 @@ def test_one_sub_at_two_issuers_is_two_subjects(world: World, sub: str) -> None:
     assert [subject.split("|", 1)[0] for subject in subjects] == ["first", "second"]
 
 
-def test_a_token_of_ours_is_no_subject_token(world: World) -> None:
+def test_a_token_of_ours_is_not_renewed(world: World) -> None:
     issued = world.exchange(signed(world.first.issuer, "first")).json()["access_token"]
-    assert_refused(world.service, world.exchange(issued), "subject_token_issuer_not_trusted")
+    assert_refused(world.service, world.exchange(issued), "self_renewal")
 
 
-def test_our_issuer_with_a_key_of_theirs_is_refused(world: World) -> None:
+def test_our_issuer_with_an_algorithm_of_theirs_is_refused(world: World) -> None:
     answer = world.exchange(signed(world.service.issuer, "first", aud=BACKEND))
-    assert_refused(world.service, answer, "subject_token_issuer_not_trusted")
+    assert_refused(world.service, answer, "subject_token_algorithm_not_allowed")
+
+
+@pytest.mark.parametrize("names_our_key", [False, True])
+def test_our_issuer_with_a_key_of_theirs_is_refused(world: World, names_our_key: bool) -> None:
+    (ours,) = world.service.jwks()["keys"]
+    claims = access_claims(world.service.issuer, aud=BACKEND)
+    kid = {"kid": ours["kid"]} if names_our_key else {}
+    token = keys.sign(claims, algorithm="ES256", label="theirs", header={"typ": "at+jwt", **kid})
+    reason = "subject_token_signature_invalid" if names_our_key else "subject_token_key_unknown"
+    assert_refused(world.service, world.exchange(token), reason)
