@@ -23,7 +23,7 @@ sys.path.insert(0, str(REPOSITORY))
 from exchange.config.audience_file import _rules_by_client  # noqa: E402
 from exchange.config.load import load  # noqa: E402
 from exchange.config.values import Policies  # noqa: E402
-from exchange.model import Role, Secret, TokenExchangeRequest, TokenTypeIdentifier  # noqa: E402
+from exchange.model import PresentedToken, Role, Secret, TokenExchangeRequest, TokenTypeIdentifier  # noqa: E402
 from exchange.outbound import Fetcher  # noqa: E402
 from exchange.policy.decide import PolicyDecider  # noqa: E402
 from exchange.tokens.validate import TokenValidator  # noqa: E402
@@ -69,7 +69,7 @@ def _decide(policies: Policies) -> list[dict[str, Any]]:
     client = policies.clients[SECRET_CLIENT]
     (rule,) = [rule for rule in target.rules if rule.clients and SECRET_CLIENT in rule.clients]
     validator = _validator(policies, 1)
-    subject = validator(_token(), Role.SUBJECT)
+    subject = validator(PresentedToken(_token(), Role.SUBJECT))
     request = TokenExchangeRequest(_token(), TokenTypeIdentifier.ACCESS_TOKEN, audiences=(AUDIENCE,))
     cases: dict[int, Callable[[], object]] = {}
     for count in RULES:
@@ -87,7 +87,7 @@ def _validate(policies: Policies) -> list[dict[str, Any]]:
     cases: dict[int, Callable[[], object]] = {}
     for count in ISSUERS:
         validator = _validator(policies, count)
-        cases[count] = lambda validator=validator: validator(token, Role.SUBJECT)  # type: ignore[misc]
+        cases[count] = lambda validator=validator: validator(PresentedToken(token, Role.SUBJECT))  # type: ignore[misc]
     return _compared(cases, "issuers")
 
 

@@ -65,6 +65,8 @@ class TokenKind(StrEnum):
     """What a token *is*, by our own classification (RFC 8725 §3.11, §3.12)."""
 
     ACCESS_TOKEN = "access_token"
+    WORKLOAD = "workload"
+    """A workload identity token, of an issuer that is configured as ``kind: workload``."""
     ID_TOKEN = "id_token"
     OTHER = "other"
     UNPROVEN = "unproven"
@@ -104,6 +106,19 @@ class TokenExchangeRequest:
     scopes: tuple[str, ...] | None = None
     """The requested scopes in the order sent; ``None`` when the request has no ``scope``."""
     requested_token_type: TokenTypeIdentifier = TokenTypeIdentifier.ACCESS_TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """A token as a client sent it, in which role and called what: nothing of it is believed yet."""
+
+    token: Secret
+    role: Role
+    declared: TokenTypeIdentifier = TokenTypeIdentifier.ACCESS_TOKEN
+    """What the client says it is (RFC 8693 §3): it can refuse a token, and never prove one."""
+    opaque_tokens_from: str | None = None
+    """The file under ``policies/issuers/`` whose issuer is asked about a token that is no JWT, as the
+    client's file says: a token is never sent to an issuer that was guessed."""
 
 
 @dataclass(frozen=True, slots=True)

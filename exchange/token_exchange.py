@@ -9,8 +9,8 @@ from exchange.config.values import RegisteredClient
 from exchange.model import (
     IssuedToken,
     Permit,
+    PresentedToken,
     Role,
-    Secret,
     TokenExchangeRequest,
     TokenTypeIdentifier,
     VerifiedToken,
@@ -19,7 +19,7 @@ from exchange.policy.decide import Decide
 
 
 class ValidateToken(Protocol):
-    def __call__(self, token: Secret, role: Role) -> VerifiedToken: ...
+    def __call__(self, presented: PresentedToken) -> VerifiedToken: ...
 
 
 class Mint(Protocol):
@@ -41,10 +41,11 @@ class TokenExchange:
 
         The lines are the order of trust: no line runs until the one above it has returned.
         """
-        subject = self._validate(request.subject_token, Role.SUBJECT)  # RFC 8693 §2.1, RFC 8725 §3.12
+        subject = self._validate(_subject_token(request, client))  # RFC 8693 §2.1, RFC 8725 §3.12
         attempt.subject = subject
 
-        actor = self._validate(request.actor_token, Role.ACTOR) if request.actor_token else None
+        actor_token = _actor_token(request, client)
+        actor = self._validate(actor_token) if actor_token else None
         attempt.actor = actor
 
         decision = self._decide(request, client, subject, actor)  # RFC 8693 §2.2.2, RFC 8707 §2
@@ -54,3 +55,17 @@ class TokenExchange:
         issued = self._mint(permit, request.requested_token_type)  # RFC 9068 §2, RFC 8693 §2.2.1
         attempt.issued = issued
         return issued
+
+
+def _subject_token(request: TokenExchangeRequest, client: RegisteredClient) -> PresentedToken:
+    return PresentedToken(
+        request.subject_token, Role.SUBJECT, request.subject_token_type, client.opaque_tokens_from
+    )
+
+
+def _actor_token(request: TokenExchangeRequest, client: RegisteredClient) -> PresentedToken | None:
+    if request.actor_token is None or request.actor_token_type is None:
+        return None
+    return PresentedToken(
+        request.actor_token, Role.ACTOR, request.actor_token_type, client.opaque_tokens_from
+    )

@@ -112,6 +112,8 @@ class TrustedIssuer:
     max_token_age: int | None
     max_token_lifetime: int
     mode: Literal["enforce", "audit"] = "enforce"
+    kind: Literal["access_token", "workload"] = "access_token"
+    """``workload``: its tokens are no access tokens, about no person, and taken as ``…:jwt`` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ class RegisteredClient:
     default_target: str | None
     client_secret: ClientSecretMethod | None
     private_key_jwt: PrivateKeyJwtMethod | None
+    opaque_tokens_from: str | None = None
+    """The file under ``issuers/`` whose issuer is asked about opaque tokens that this client presents."""
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002  # Authlib's signature
         """Tell Authlib's registry whether this client may authenticate with ``method``."""

@@ -12,7 +12,7 @@ from exchange.config.values import Policies, RegisteredClient
 from exchange.errors import Refusal
 from exchange.issuance.mint import Minter
 from exchange.jose import SigningKey, generate_signing_key
-from exchange.model import IssuedToken, Role, Secret, TokenExchangeRequest, VerifiedToken
+from exchange.model import IssuedToken, PresentedToken, Role, Secret, TokenExchangeRequest, VerifiedToken
 from exchange.outbound import FetchFailed
 from exchange.policy.decide import Decision, PolicyDecider
 from exchange.rehearsal.believed import NO_KEYS
@@ -129,20 +129,21 @@ class _WatchedValidator:
         self._unsigned = unsigned
         self.examined: list[Examined] = []
 
-    def __call__(self, token: Secret, role: Role) -> VerifiedToken:
+    def __call__(self, presented: PresentedToken) -> VerifiedToken:
+        role = presented.role
         checks: list[Check] = []
         verified = None
         try:
-            verified = self._validate(token, role, checks)
+            verified = self._validate(presented, checks)
         finally:
             unsigned = role in self._unsigned
-            self.examined.append(Examined(role, token, unsigned, tuple(checks), verified))
+            self.examined.append(Examined(role, presented.token, unsigned, tuple(checks), verified))
         return verified
 
-    def _validate(self, token: Secret, role: Role, checks: list[Check]) -> VerifiedToken:
-        if role not in self._unsigned:
-            return self._validator(token, role, checks.append)
-        return self._validator.accept(self._validator.read(token, role, checks.append), checks.append)
+    def _validate(self, presented: PresentedToken, checks: list[Check]) -> VerifiedToken:
+        if presented.role not in self._unsigned:
+            return self._validator(presented, checks.append)
+        return self._validator.accept(self._validator.read(presented, checks.append), checks.append)
 
 
 class _WatchedDecider:

@@ -21,7 +21,7 @@ from exchange.jose import (
     parse_unverified,
     verify_signature,
 )
-from exchange.model import Claims, Role, Secret, TokenKind, VerifiedToken
+from exchange.model import Claims, PresentedToken, Role, Secret, TokenKind, TokenTypeIdentifier, VerifiedToken
 from exchange.tokens.checks import Check, Entered, unwatched
 from exchange.tokens.claim_values import read_claims
 from exchange.tokens.classify import Classification, classify
@@ -49,6 +49,7 @@ class UnverifiedToken:
     issuer: TrustedIssuer
     keys: KeyCache
     algorithm: str
+    declared: TokenTypeIdentifier
 
 
 class TokenValidator:
@@ -59,22 +60,23 @@ class TokenValidator:
         self._skew = server.clock_skew
         self._clock = clock
 
-    def __call__(self, token: Secret, role: Role, entered: Entered = unwatched) -> VerifiedToken:
-        """Return what ``token`` says, verified. Raises the ``Refusal`` of the first check that fails."""
-        unverified = self.read(token, role, entered)
+    def __call__(self, presented: PresentedToken, entered: Entered = unwatched) -> VerifiedToken:
+        """Return what the token says, verified. Raises the ``Refusal`` of the first check that fails."""
+        unverified = self.read(presented, entered)
         _verify_signature(unverified, entered)
         return self.accept(unverified, entered)
 
-    def read(self, token: Secret, role: Role, entered: Entered = unwatched) -> UnverifiedToken:
-        """Return ``token`` taken apart, with the issuer that it says it is from; nothing is believed yet."""
+    def read(self, presented: PresentedToken, entered: Entered = unwatched) -> UnverifiedToken:
+        """Return the token taken apart, with the issuer that it says it is from; nothing is believed yet."""
+        role = presented.role
         entered(Check.FORM)
-        jws = _parse(token, role)
+        jws = _parse(presented.token, role)
         entered(Check.HEADER)
         check_header(jws.header, role)
         entered(Check.ISSUER)
         issuer, keys = self._issuer(jws.claims, role)
         entered(Check.ALGORITHM)
-        return UnverifiedToken(jws, role, issuer, keys, _algorithm(jws, issuer, role))
+        return UnverifiedToken(jws, role, issuer, keys, _algorithm(jws, issuer, role), presented.declared)
 
     def accept(self, signed: UnverifiedToken, entered: Entered = unwatched) -> VerifiedToken:
         """Return what a token says, all that stands behind its signature checked.

@@ -19,7 +19,7 @@ from typing import Any
 from exchange.config.load import load
 from exchange.config.values import TrustedIssuer
 from exchange.errors import Refusal
-from exchange.model import Role, Secret, VerifiedToken
+from exchange.model import PresentedToken, Role, Secret, VerifiedToken
 from exchange.tokens.validate import TokenValidator
 from tests.support import keys
 from tests.support.tokens import NOW, signed_as_it_is, token_validator
@@ -196,7 +196,7 @@ def _signed(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Secret:
 def outcome(token: Secret, role: Role = Role.SUBJECT) -> VerifiedToken | str:
     """Return the verified token, or the reason without the role."""
     try:
-        return validator()(token, role)
+        return validator()(PresentedToken(token, role))
     except Refusal as refusal:
         return refusal.reason.slug.removeprefix(f"{role}_token_")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.errors import Refusal
-from exchange.model import Role
+from exchange.model import PresentedToken, Role
 from exchange.tokens.delegation_claims import IDENTITY_CLAIMS, MAX_LINKS, read_act, read_may_act
 from tests.support.tokens import genuine_claims, signed_as_it_is, token_validator, trusted_issuer
 
@@ -107,7 +107,7 @@ def test_a_may_act_that_cannot_be_read_is_refused(role, value):
 
 def verified(role=Role.SUBJECT, mode="enforce", **claims):
     token = signed_as_it_is({"typ": "at+jwt"}, genuine_claims(**claims))
-    return token_validator(trusted_issuer(mode=mode))(token, role)
+    return token_validator(trusted_issuer(mode=mode))(PresentedToken(token, role))
 
 
 @pytest.mark.parametrize("role", Role)

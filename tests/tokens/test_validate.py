@@ -15,7 +15,7 @@ from jwt.utils import base64url_encode
 from exchange.claim_path import ClaimPath
 from exchange.config.values import KeySource, Profile
 from exchange.errors import Refusal
-from exchange.model import Role, Secret, TokenKind
+from exchange.model import PresentedToken, Role, Secret, TokenKind
 from tests.support import keys
 from tests.support.tokens import (
     AUDIENCE,
@@ -41,7 +41,7 @@ def signed(header=None, *, algorithm="ES256", label="a", **claims):
 
 
 def validate(token, *, role=Role.SUBJECT, now=NOW, **issuer):
-    return token_validator(trusted_issuer(**issuer), now=now)(token, role)
+    return token_validator(trusted_issuer(**issuer), now=now)(PresentedToken(token, role))
 
 
 def reason(token, *, role=Role.SUBJECT, now=NOW, **issuer):
@@ -411,7 +411,7 @@ def test_adding_claims_to_a_refused_token_never_gets_it_accepted_unless_it_compl
     token = signed_as_it_is({"typ": "JWT"}, genuine_claims(**extra))
     completes = extra.get("typ") == "Bearer" and isinstance(extra.get("azp"), str)
     try:
-        validator(token, Role.SUBJECT)
+        validator(PresentedToken(token, Role.SUBJECT))
     except Refusal:
         return
     assert completes

@@ -11,7 +11,7 @@ from exchange.issuance.key_files import KeyStatus, StoredKey
 from exchange.issuance.mint import Minter
 from exchange.issuance.signing_keys import SigningKeyRing
 from exchange.jose import generate_signing_key, sign
-from exchange.model import Role, Secret, TokenTypeIdentifier
+from exchange.model import PresentedToken, Role, Secret, TokenTypeIdentifier
 from exchange.tokens.validate import TokenValidator
 from exchange.trust import KeyCaches, TrustedIssuers, own_issuer
 from tests.policy.values import BFF, ORDERS, SERVER, ask, client, policies, rule, target
@@ -49,7 +49,7 @@ def minted(keys=RING):
 
 def test_what_we_issued_is_believed_by_our_own_keys():
     issued = minted()
-    token = validator()(issued.access_token, Role.SUBJECT)
+    token = validator()(PresentedToken(issued.access_token, Role.SUBJECT))
     assert (token.issuer, token.issuer_name) == (SERVER.issuer, "self")
     assert (token.audience, token.authorized_party) == ({ORDERS}, {"orders-bff"})
     assert token.scopes == {"orders:read"}
@@ -57,7 +57,7 @@ def test_what_we_issued_is_believed_by_our_own_keys():
 
 
 def test_the_subject_stays_who_it_was():
-    token = validator()(minted().access_token, Role.SUBJECT)
+    token = validator()(PresentedToken(minted().access_token, Role.SUBJECT))
     assert (token.subject, token.qualified_subject) == ("acme|u1", "acme|u1")
 
 
@@ -70,9 +70,9 @@ def test_a_retired_key_is_believed_as_long_as_it_is_published():
         ],
         "ES256",
     )
-    assert validator(both)(minted(old).access_token, Role.SUBJECT)
+    assert validator(both)(PresentedToken(minted(old).access_token, Role.SUBJECT))
     with pytest.raises(Refusal, match="subject_token_key_unknown"):
-        validator()(minted(old).access_token, Role.SUBJECT)
+        validator()(PresentedToken(minted(old).access_token, Role.SUBJECT))
 
 
 def forged(**changes):
@@ -96,23 +96,23 @@ def forged(**changes):
 def test_a_token_of_ours_is_held_to_every_rule(claims, typ, slug):
     token = sign(forged(**claims), RING.current, typ=typ)
     with pytest.raises(Refusal, match=f"subject_token_{slug}"):
-        validator()(token, Role.SUBJECT)
-    assert validator()(sign(forged(), RING.current, typ="at+jwt"), Role.SUBJECT)
+        validator()(PresentedToken(token, Role.SUBJECT))
+    assert validator()(PresentedToken(sign(forged(), RING.current, typ="at+jwt"), Role.SUBJECT))
 
 
 def test_a_token_that_was_sent_to_a_client_is_accepted_too():
     token = sign(forged(aud=BFF), RING.current, typ="at+jwt")
-    assert validator()(token, Role.SUBJECT).audience == {BFF}
+    assert validator()(PresentedToken(token, Role.SUBJECT)).audience == {BFF}
 
 
 def test_a_token_that_somebody_else_signed_in_our_name_is_refused():
     stranger = ring(KeyStatus.CURRENT)
     with pytest.raises(Refusal, match="subject_token_key_unknown"):
-        validator()(minted(stranger).access_token, Role.SUBJECT)
+        validator()(PresentedToken(minted(stranger).access_token, Role.SUBJECT))
     header, payload, _ = minted().access_token.reveal().split(".")
     signature = minted(stranger).access_token.reveal().rsplit(".", 1)[1]
     with pytest.raises(Refusal, match="subject_token_signature_invalid"):
-        validator()(Secret(f"{header}.{payload}.{signature}"), Role.SUBJECT)
+        validator()(PresentedToken(Secret(f"{header}.{payload}.{signature}"), Role.SUBJECT))
 
 
 def test_an_issuer_under_our_name_never_stands_in_for_us():
@@ -121,14 +121,14 @@ def test_an_issuer_under_our_name_never_stands_in_for_us():
         issuer=SERVER.issuer, keys=own_issuer(POLICIES, impostor.public_jwks()).keys, audience={ORDERS}
     )
     with pytest.raises(Refusal, match="subject_token_key_unknown"):
-        validator(issuers=[from_policies])(minted(impostor).access_token, Role.SUBJECT)
+        validator(issuers=[from_policies])(PresentedToken(minted(impostor).access_token, Role.SUBJECT))
 
 
 def test_without_ourselves_no_token_of_ours_is_believed():
     trusted = TrustedIssuers({}, KeyCaches(NoNetwork()))
     unaware = TokenValidator(issuers=trusted, server=SERVER, clock=lambda: NOW)
     with pytest.raises(Refusal, match="subject_token_issuer_not_trusted"):
-        unaware(minted().access_token, Role.SUBJECT)
+        unaware(PresentedToken(minted().access_token, Role.SUBJECT))
 
 
 def test_the_keys_are_those_that_we_publish_and_hold_nothing_private():
