@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from tests.corpus.shapes import Case, cases, own_token, shipped, swapped, verdict
+from tests.corpus.shapes import (
+    Case,
+    cases,
+    issuers,
+    local_profiles,
+    own_token,
+    swapped,
+    verdict,
+)
+from tests.support.shapes import FORM_REASONS, KIND_REASONS
 
 KINDS = ("access_token", "id_token", "other")
 
@@ -29,28 +38,56 @@ def accepted_elsewhere(profile: str) -> Iterable[Case]:
     )
 
 
+def differences() -> Iterator[str]:
+    """Yield a line for each case whose kind we see otherwise than the corpus does, in either of its modes.
+
+    Its modes are a token under the profile of its product, and under the generic one. A token of the right
+    kind that is of no use otherwise (nobody is its subject, it is for nobody) is told, too.
+    """
+    for case in cases():
+        yield from _difference(case, "generic", swapped_verdict(case, "rfc9068"), accept=case.accept_generic)
+        if case.profile in local_profiles():
+            found = verdict(own_token(case)) if is_loadable(case) else swapped_verdict(case, case.profile)
+            yield from _difference(case, f"preset {case.profile}", found, accept=case.accept)
+        else:
+            yield f"{case}: preset {case.profile}: not looked at here (introspection, workload or none)"
+
+
+def swapped_verdict(case: Case, profile: str) -> str:
+    return verdict(swapped(case, profile))
+
+
+def is_loadable(case: Case) -> bool:
+    return case.claims.get("iss") in issuers()
+
+
+def _difference(case: Case, mode: str, found: str, *, accept: bool) -> Iterator[str]:
+    if accept and found != "accepted":
+        yield f"{case}: {mode}: the corpus accepts the kind, and it is refused: {found}"
+    if not accept and found not in KIND_REASONS | FORM_REASONS:
+        missing = "exp" not in case.claims and found == "claim_missing"
+        yield f"{case}: {mode}: the corpus refuses the kind; here: {found}{' (exp)' if missing else ''}"
+
+
 def _line(profile: str, counts: Counter[tuple[str, str]]) -> str:
     columns = []
     for kind in KINDS:
         accepted = counts[kind, "accepted"]
         refused = sum(count for (found, verdict_), count in counts.items() if found == kind) - accepted
         columns.append(f"{accepted:>4} {refused:>4}")
-    return f"{profile:<12} " + "   ".join(columns)
+    return f"{profile:<15} " + "   ".join(columns)
 
 
 def main() -> None:
     print(f"{len(cases())} shapes: {dict(Counter(case.kind for case in cases()))}")
     for title, count in (("own product", own), ("every shape, issuer swapped in", foreign)):
-        print(f"\n{title}: accepted and refused\n{'profile':<12} access tok   ID token     other")
-        for profile in shipped():
+        print(f"\n{title}: accepted and refused\n{'profile':<15} access tok   ID token     other")
+        for profile in local_profiles():
             print(_line(profile, count(profile)))
-    print("\naccess tokens of a profile's own product that are refused:")
-    for case in cases():
-        if case.kind == "access_token" and case.profile in shipped():
-            found = verdict(own_token(case))
-            if found != "accepted":
-                print(f"  {case.profile}: {case}: {found}")
-    wrong = [(profile, str(case)) for profile in shipped() for case in accepted_elsewhere(profile)]
+    print("\nwhere the corpus and these profiles differ:")
+    for line in differences():
+        print(f"  {line}")
+    wrong = [(profile, str(case)) for profile in local_profiles() for case in accepted_elsewhere(profile)]
     print(f"\nno access tokens that are accepted: {wrong or 'none'}")
 
 

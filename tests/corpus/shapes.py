@@ -7,22 +7,19 @@ keys sign, each with the profile of its product and the verdict on its *kind*. T
 from __future__ import annotations
 
 import json
-import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from exchange.config.load import load
+from exchange.config.profiles import shipped_profiles
 from exchange.config.values import TrustedIssuer
-from exchange.errors import Refusal
-from exchange.model import PresentedToken, Role, Secret, VerifiedToken
+from exchange.model import Role, Secret, VerifiedToken
 from exchange.tokens.validate import TokenValidator
-from tests.support import keys
-from tests.support.tokens import NOW, signed_as_it_is, token_validator
+from tests.support import shapes
+from tests.support.shapes import ALGORITHMS, at, inline_keys, load_issuers, signed, with_issuer
+from tests.support.tokens import token_validator
 
 PROFILE_OF_PRESET = {
     "okta-custom-as": "okta",
@@ -32,11 +29,6 @@ PROFILE_OF_PRESET = {
     "openiddict-legacy": "openiddict",
 }
 """The corpus has longer names for some."""
-
-ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
-KIND_REASONS = frozenset({"is_id_token", "is_other_kind", "kind_unproven"})
-FORM_REASONS = frozenset({"algorithm_not_allowed", "header_refused"})
-"""Decided before the kind, by what the token is signed with or says in its header."""
 
 
 @dataclass(frozen=True)
@@ -70,28 +62,22 @@ def _case(entry: Mapping[str, Any]) -> Case:
         kind=entry["kind"],
         profile=PROFILE_OF_PRESET.get(preset, preset),
         header=entry["header"],
-        claims=_at(entry["claims"], NOW),
+        claims=at(entry["claims"]),
         accept=entry["expect"]["preset"] == "accept",
         accept_generic=entry["expect"]["generic"] == "accept",
     )
 
 
-def _at(value: Any, now: int) -> Any:
-    """Resolve ``now+3600``, also inside lists and objects."""
-    if isinstance(value, str) and (found := re.fullmatch(r"now([+-][0-9]+)", value)):
-        return now + int(found[1])
-    if isinstance(value, list):
-        return [_at(item, now) for item in value]
-    if isinstance(value, dict):
-        return {name: _at(item, now) for name, item in value.items()}
-    return value
+@cache
+def local_profiles() -> tuple[str, ...]:
+    """Return the profiles that look at a token themselves and take access tokens alone.
 
-
-def shipped() -> tuple[str, ...]:
-    """Return the names of the shipped profiles, found as files and not taken from the loader."""
-    folder = resources.files("exchange") / "profiles"
-    names = (entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return tuple(sorted(name for name in names if name != "known_issuers"))
+    Those of workload identity tokens and those that ask the issuer are tried by the tests of ``tests/profiles``.
+    """
+    by_name = shipped_profiles().by_name
+    return tuple(
+        name for name, shipped in by_name.items() if shipped.profile.never or "access_token" in shipped.shape
+    )
 
 
 def _every_audience() -> list[str]:
@@ -121,39 +107,21 @@ def issuers() -> Mapping[str, TrustedIssuer]:
     own = {
         own_issuer(case): case.profile
         for case in cases()
-        if case.profile in shipped() and "iss" in case.claims
+        if case.profile in local_profiles() and "iss" in case.claims
     }
-    foreign = {foreign_issuer(profile): profile for profile in shipped()}
+    foreign = {foreign_issuer(profile): profile for profile in local_profiles()}
     loadable = {iss: profile for iss, profile in own.items() if iss.startswith("https://")}
-    with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), loadable | foreign)
-        return load(Path(folder), environ={}).issuers
-
-
-def _write(folder: Path, profiles: Mapping[str, str | None]) -> None:
-    jwks = {"keys": [keys.public_jwk(algorithm) for algorithm in ALGORITHMS]}
-    files: dict[str, Any] = {"server": {"issuer": "https://exchange.example"}}
-    for index, (iss, profile) in enumerate(sorted(profiles.items())):
-        files[f"issuers/issuer-{index}"] = {
+    files = {
+        f"issuer-{index}": {
             "issuer": iss,
             "profile": profile,
             "audience": _every_audience(),
-            "keys": {"jwks": jwks},
+            "keys": inline_keys(),
+            "accept_weak_marker": True,
         }
-    for name in ("issuers", "clients", "audiences"):
-        (folder / name).mkdir()
-    files["clients/shop"] = {
-        "audience": ["https://shop.example"],
-        "authentication": {"client_secret": {"hash": [f"sha256:{'0' * 64}"]}},
+        for index, (iss, profile) in enumerate(sorted((loadable | foreign).items()))
     }
-    files["audiences/orders"] = {
-        "audience": "https://orders.example",
-        "scopes": ["read"],
-        "rules": [{"id": "none", "client": "shop", "deny": "nothing is issued here"}],
-    }
-    for name, content in files.items():
-        # JSON is YAML
-        (folder / f"{name}.yaml").write_text(json.dumps(content))
+    return load_issuers(files)
 
 
 @cache
@@ -163,7 +131,7 @@ def validator() -> TokenValidator:
 
 def own_token(case: Case) -> Secret:
     """Return the token as its product makes it, but for ``kid`` and the key."""
-    return _signed(case.header, case.claims)
+    return signed(case.header, case.claims)
 
 
 def swapped(
@@ -178,32 +146,20 @@ def swapped(
     ``exp`` and ``iat`` are filled in where the shape has none, since times come before the kind. Where the
     token is about its issuer, it stays so.
     """
-    issuer = foreign_issuer(profile)
-    changed = {"exp": NOW + 60, "iat": NOW - 10, **case.claims, "iss": issuer}
-    if "sub" in case.claims and case.claims["sub"] == case.claims.get("iss"):
-        changed["sub"] = issuer
+    changed = {**with_issuer(case.claims, foreign_issuer(profile)), **(claims or {})}
     algorithm = case.header["alg"]
     known = algorithm if algorithm not in ALGORITHMS else "RS256"  # every profile allows RS256
-    return _signed({**case.header, "alg": known, **(header or {})}, changed | dict(claims or {}))
+    return signed({**case.header, "alg": known, **(header or {})}, changed)
 
 
-def _signed(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Secret:
-    algorithm = header["alg"] if header["alg"] in ALGORITHMS else "ES256"
-    named = {name: value for name, value in header.items() if name != "kid"}
-    return signed_as_it_is(named, claims, algorithm=algorithm)
-
-
-def outcome(token: Secret, role: Role = Role.SUBJECT) -> VerifiedToken | str:
+def outcome(token: Secret, role: Role = Role.SUBJECT, declared: str = "access_token") -> VerifiedToken | str:
     """Return the verified token, or the reason without the role."""
-    try:
-        return validator()(PresentedToken(token, role))
-    except Refusal as refusal:
-        return refusal.reason.slug.removeprefix(f"{role}_token_")
+    return shapes.outcome(validator(), token, role, declared)
 
 
-def verdict(token: Secret, role: Role = Role.SUBJECT) -> str:
+def verdict(token: Secret, role: Role = Role.SUBJECT, declared: str = "access_token") -> str:
     """Return ``accepted`` or the reason."""
-    found = outcome(token, role)
+    found = outcome(token, role, declared)
     return found if isinstance(found, str) else "accepted"
 
 

@@ -1,0 +1,102 @@
+"""No token of another kind passes under any profile, whosever it is: the wrong profile must not be a hole.
+
+Signatures are left aside here, as ``exchange test`` does it: every token is tried under every profile, and what is
+tried is what stands behind the signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+from jwt.utils import base64url_encode
+
+from exchange.errors import Refusal
+from exchange.model import PresentedToken, Role, Secret
+from exchange.tokens.validate import TokenValidator
+from tests.profiles.token_files import ShapedToken, asked_about, data, profiles, tokens
+from tests.support.shapes import (
+    ALGORITHMS,
+    DECLARED,
+    FORM_REASONS,
+    KIND_REASONS,
+    inline_keys,
+    load_issuers,
+    with_issuer,
+)
+from tests.support.tokens import signing_input, token_validator
+
+
+def local_profiles() -> list[str]:
+    """Return the profiles that look at a token themselves, of those whose tokens are there."""
+    return [name for name in profiles() if not asked_about(name) and (tokens(name) or "never" in data(name))]
+
+
+def foreign_issuer(profile: str) -> str:
+    return f"https://{profile}.profiles.example"
+
+
+@cache
+def foreign_tokens() -> tuple[ShapedToken, ...]:
+    kinds = {"id_token", "other", "workload"}
+    return tuple(token for name in profiles() for token in tokens(name) if token.kind in kinds)
+
+
+@cache
+def every_audience() -> tuple[str, ...]:
+    """Return all that any token is for or was issued to: no refusal here may be one of the audience."""
+    named: set[str] = set()
+    for profile in profiles():
+        for token in tokens(profile):
+            for claim in ("aud", "client_id", "azp", "sub"):
+                value = token.claims.get(claim, [])
+                listed = value if isinstance(value, list) else [value]
+                named.update(item for item in listed if isinstance(item, str) and item)
+    return tuple(sorted(named))
+
+
+def foreign_file(profile: str) -> dict[str, Any]:
+    file: Mapping[str, Any] = {"profile": profile}
+    genuine = next((token for token in tokens(profile) if token.expect == "accepted"), None)
+    if genuine:
+        file = genuine.issuer_file()
+    own = {"issuer": foreign_issuer(profile), "audience": list(every_audience()), "keys": inline_keys()}
+    return {name: value for name, value in {**file, **own}.items() if name != "tenant"}
+
+
+@cache
+def validator() -> TokenValidator:
+    files = {name: foreign_file(name) for name in local_profiles()}
+    return token_validator(*load_issuers(files).values())
+
+
+def verdict(token: Secret, role: Role, declared: str) -> str:
+    try:
+        validator().accept(validator().read(PresentedToken(token, role, DECLARED[declared])))
+    except Refusal as refusal:
+        return refusal.reason.slug.removeprefix(f"{role}_token_")
+    return "accepted"
+
+
+def swapped(token: ShapedToken, profile: str) -> Secret:
+    algorithm = token.header["alg"] if token.header["alg"] not in ALGORITHMS else "RS256"
+    claims = with_issuer(token.claims, foreign_issuer(profile))
+    unsigned = signing_input({**token.header, "alg": algorithm}, claims)
+    return Secret((unsigned + b"." + base64url_encode(b"no signature")).decode())
+
+
+@pytest.mark.parametrize("profile", local_profiles())
+def test_no_profile_takes_a_token_of_another_kind_for_one_of_its_own(profile):
+    """A refusal for anything that comes after the kind would hide a token whose kind was believed."""
+    holes = [
+        f"{token}: as {role}, declared {declared}: {found}"
+        for token in foreign_tokens()
+        if token.profile != profile
+        for compact in (swapped(token, profile),)
+        for role in Role
+        for declared in DECLARED
+        if (found := verdict(compact, role, declared)) not in KIND_REASONS | FORM_REASONS
+    ]
+    assert not holes, "\n".join(holes)

@@ -1,0 +1,51 @@
+"""``docs/profiles/NAME.md``: short, in one form, and with an issuer's file that loads as it stands."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.pages import blocks, section
+from tests.profiles.token_files import PAGES, data, profiles
+from tests.support.shapes import load_issuers
+
+SECTIONS = ["At the IdP", "What its tokens look like", "The issuer file", "When a token is refused"]
+MOST_LINES = 60
+every_page = pytest.mark.parametrize(
+    "profile", [name for name in profiles() if (PAGES / f"{name}.md").exists()]
+)
+
+
+def page(profile: str) -> str:
+    return (PAGES / f"{profile}.md").read_text("utf-8")
+
+
+@every_page
+def test_a_page_has_the_parts_of_every_page_and_is_short(profile):
+    text = page(profile)
+    assert text.startswith("# ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert len(text.splitlines()) <= MOST_LINES
+
+
+@every_page
+def test_the_issuer_file_of_a_page_loads_as_it_stands(profile):
+    (text,) = blocks(page(profile), "yaml")
+    assert text in section(page(profile), "The issuer file")
+    file: dict[str, Any] = yaml.safe_load(text)
+    assert file.get("profile") == profile
+    assert load_issuers({profile: text})
+    if "weak" in data(profile):
+        assert file["accept_weak_marker"] is True
+
+
+INDEX = (PAGES / "README.md").read_text("utf-8")
+
+
+def test_the_index_has_a_row_for_each_profile_and_for_no_other():
+    named = re.findall(r"^\| \[`([a-z0-9-]+)`\]\(\1\.md\) \|", INDEX, re.MULTILINE)
+    assert sorted(named) == list(profiles())
+    assert len(named) == len(set(named))
