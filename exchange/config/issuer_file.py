@@ -13,7 +13,7 @@ from exchange.config.key_documents import KeysSchema, read_key_source
 from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
 from exchange.config.profiles import DEFAULT_PROFILE, Profiles, ShippedProfile
-from exchange.config.urls import check_url
+from exchange.config.urls import check_name, check_url
 from exchange.config.values import SELF, KeySource, MarkerAlternative, TrustedIssuer
 
 _MAX_TOKEN_LIFETIME: Final = 25 * 3600
@@ -59,22 +59,29 @@ def read_issuer(file: PolicyFile, directory: PolicyDirectory, profiles: Profiles
         return None
     refuse_not_yet("issuers", file)
     loaded = file.load(_ISSUER, file.data)
-    _check_name_and_issuer(file, loaded)
     profile = _profile(file, loaded, profiles)
+    _check_name_and_issuer(file, loaded, profile)
     keys = _keys(file, loaded, directory)
     if file.faults or profile is None or keys is None:
         return None
     return _trusted_issuer(file, loaded, profile, keys)
 
 
-def _check_name_and_issuer(file: PolicyFile, loaded: Mapping[str, Any]) -> None:
+def _check_name_and_issuer(
+    file: PolicyFile, loaded: Mapping[str, Any], profile: ShippedProfile | None
+) -> None:
     if file.name == SELF:
         file.fault((), "a rule's `self` means this service; give the file another name")
     issuer = loaded.get("issuer")
     if issuer is None or "tenant" in file.data:
         return
     try:
-        check_url(issuer, allow_insecure_http=loaded.get("allow_insecure_http") is True)
+        if profile is not None and profile.profile.never is not None:
+            # Nothing is ever fetched from it: AD FS calls itself http://HOST/adfs/services/trust, and Google
+            # has a spelling without a scheme. The file must load all the same, to say why they are refused.
+            check_name(issuer)
+        else:
+            check_url(issuer, allow_insecure_http=loaded.get("allow_insecure_http") is True)
     except ValueError as error:
         file.fault(("issuer",), str(error))
 

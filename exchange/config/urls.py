@@ -34,6 +34,12 @@ def check_url(text: str, *, allow_insecure_http: bool = False, allow_query: bool
         raise ValueError("write an https:// URL; http:// is for loopback alone (localhost, 127.0.0.0/8, ::1)")
 
 
+def check_name(text: str) -> None:
+    """Raise ``ValueError`` unless ``text`` is made of the characters of a URI; nobody fetches from it."""
+    if not _URI_CHARACTERS.fullmatch(text):
+        raise ValueError("write the issuer as its tokens have it in `iss`, without spaces or quotes")
+
+
 def check_resource(text: str) -> None:
     """Raise ``ValueError`` unless ``text`` is an absolute URI without a fragment (RFC 8707 §2)."""
     if not _URI_CHARACTERS.fullmatch(text) or not _ABSOLUTE_URI.fullmatch(text):

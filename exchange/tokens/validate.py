@@ -75,6 +75,8 @@ class TokenValidator:
         check_header(jws.header, role)
         entered(Check.ISSUER)
         issuer, keys = self._issuer(jws.claims, role)
+        entered(Check.PROFILE)
+        refuse_unrecognisable(issuer, role)
         entered(Check.ALGORITHM)
         return UnverifiedToken(jws, role, issuer, keys, _algorithm(jws, issuer, role), presented.declared)
 
@@ -85,8 +87,6 @@ class TokenValidator:
         that is accepted so ever reaches a client.
         """
         role, issuer, header, claims = signed.role, signed.issuer, signed.jws.header, signed.jws.claims
-        entered(Check.PROFILE)
-        refuse_unrecognisable(issuer, role)
         entered(Check.TIMES)
         validity = check_times(claims, issuer, role, now=self._clock(), skew=self._skew)
         entered(Check.KIND)
@@ -192,7 +192,11 @@ def _is_key_of(key: PublicKey, issuer: TrustedIssuer) -> bool:
 
 
 def refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:
-    """Even ``at+jwt`` is no proof where one function makes both kinds of token."""
+    """Even ``at+jwt`` is no proof where one function makes both kinds of token.
+
+    The issuer's file alone decides this, so it comes before anything is fetched: keys that are out of reach
+    would be a 503, and who asks again later must hear the same answer (docs/adr/0034).
+    """
     if issuer.profile.never is not None:
         detail = f"profile {issuer.profile.name}: {issuer.profile.never}"
         raise token_refusal(role, "issuer_unrecognisable", detail=detail)

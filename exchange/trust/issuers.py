@@ -47,7 +47,10 @@ class TrustedIssuers:
         return found
 
     def warm(self) -> None:
-        """Fetch the keys of the first enabled issuers in the background. Call it after ``fork``."""
-        enabled = (issuer for issuer in self._issuers.values() if issuer.enabled)
-        caches = [self._caches.for_source(issuer.keys, issuer.name) for issuer in islice(enabled, MAX_WARMED)]
+        """Fetch the keys of the first enabled issuers in the background. Call it after ``fork``.
+
+        Those of an issuer whose tokens are never accepted are not needed, and its name may be no URL.
+        """
+        asked = (one for one in self._issuers.values() if one.enabled and one.profile.never is None)
+        caches = [self._caches.for_source(issuer.keys, issuer.name) for issuer in islice(asked, MAX_WARMED)]
         prefetch_all(iter(caches), threads=min(_WARMING_THREADS, len(caches)))

@@ -132,6 +132,31 @@ def test_the_file_of_an_issuer_that_is_never_accepted_loads(tmp_path):
     )
 
 
+@pytest.mark.usefixtures("more_profiles")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "http://sts.acme.example/services/trust",  # the form that AD FS has
+        "sts.acme.example",  # the form of the older spelling of Google
+        "https://never.example/x",
+        "urn:acme:sts",
+    ],
+)
+def test_an_issuer_that_is_never_asked_for_keys_may_have_any_name(tmp_path, name):
+    (issuer,) = loaded(tmp_path / "a", issuers__acme=issuer_text(name, "never")).issuers.values()
+    assert issuer.issuer == name
+    if not name.startswith("https:"):
+        (line,) = faults(tmp_path / "b", issuers__acme=issuer_text(name, "weak", "accept_weak_marker: true"))
+        assert "issuer: write an" in line
+
+
+@pytest.mark.usefixtures("more_profiles")
+@pytest.mark.parametrize("name", ['"a b"', '"https://never.example/\\u00e9"', '"https://never.example\\n"'])
+def test_its_name_is_still_made_of_the_characters_of_a_uri(tmp_path, name):
+    (line,) = faults(tmp_path, issuers__acme=issuer_text(name, "never"))
+    assert "policies/issuers/acme.yaml:1:9: issuer: " in line
+
+
 def test_an_unknown_profile_is_a_fault_that_lists_the_known_ones(tmp_path):
     (line,) = faults(tmp_path, issuers__acme=ISSUER.replace("keycloak", "keycloack"))
     assert "unknown profile; write one of auth0, " in line

@@ -16,6 +16,7 @@ from exchange.claim_path import ClaimPath
 from exchange.config.values import KeySource, Profile
 from exchange.errors import Refusal
 from exchange.model import PresentedToken, Role, Secret, TokenKind
+from exchange.trust.fetched_keys import FetchedKeys
 from tests.support import keys
 from tests.support.tokens import (
     AUDIENCE,
@@ -180,6 +181,29 @@ class TestIssuer:
         refused = refusal(signed(header), profile=never)
         assert refused.reason.slug == "subject_token_issuer_unrecognisable"
         assert "both kinds have one shape" in (refused.detail or "")
+
+    @pytest.mark.parametrize("role", list(Role))
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"keys": KeySource(jwks_uri="https://keys.invalid/jwks")},
+            {"keys": KeySource(discovery="accounts.google.com")},
+            {"algorithms": frozenset({"RS256"})},
+        ],
+    )
+    def test_it_is_refused_so_whatever_its_keys_and_algorithms_are_and_none_is_asked_for(
+        self, role, settings, monkeypatch
+    ):
+        def asked(*_args, **_settings):
+            raise AssertionError("nothing is fetched for a token that can never pass")
+
+        monkeypatch.setattr(FetchedKeys, "find", asked)
+        never = Profile("dex", "Dex", never="both kinds have one shape", weak=None, advice="")
+        assert reason(signed(), role=role, profile=never, **settings) == "issuer_unrecognisable"
+
+    def test_it_says_so_only_while_it_is_switched_on(self):
+        never = Profile("dex", "Dex", never="both kinds have one shape", weak=None, advice="")
+        assert reason(signed(), profile=never, enabled=False) == "issuer_disabled"
 
 
 class TestKeys:

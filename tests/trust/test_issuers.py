@@ -5,10 +5,11 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from exchange.config.values import KeySource, TrustedIssuer
+from exchange.config.values import KeySource, Profile, TrustedIssuer
 from exchange.outbound import Fetcher
 from exchange.trust import KeyCaches, TrustedIssuers
 from exchange.trust.issuers import MAX_WARMED
@@ -102,6 +103,16 @@ def test_warming_fetches_the_keys_of_enabled_issuers_before_anybody_asks(idp):
         assert issuers.get(one.issuer)[1].find("ES256-a", "ES256")
     assert {path: count for path, count in idp.hits.items() if count != 1} == {}
     assert not any(path.startswith("/off") for path in idp.hits)
+
+
+def test_warming_asks_no_issuer_whose_tokens_are_never_accepted(idp):
+    genuine = issuer(idp.serve_issuer(keys.public_jwk("ES256"), path="/genuine"), name="genuine")
+    profile = Profile("dex", "Dex", never="both kinds have one shape", weak=None, advice="")
+    never = replace(issuer(idp.serve_issuer(keys.public_jwk("ES256"), path="/never")), profile=profile)
+    trusted(never, genuine).warm()
+    eventually(lambda: idp.hits["/genuine/jwks"])
+    eventually(lambda: not any(thread.name.startswith("key-") for thread in threading.enumerate()))
+    assert not any(path.startswith("/never") for path in idp.hits)
 
 
 def test_warming_neither_waits_nor_fails_nor_prints_when_idps_do(idp, capfd):

@@ -88,6 +88,8 @@ def _proofs(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
 def _shared(issuer: TrustedIssuer, policies: Policies) -> Iterator[Danger]:
     """Any stranger can get a token of such an issuer with our audience in it: they prove nothing."""
     title = next((title for shared, title in _SHARED_ISSUERS if shared.fullmatch(issuer.issuer)), None)
+    if issuer.profile.never is not None:
+        return  # none of its tokens passes, a stranger's neither
     if title is None or any(_binds(condition) for condition in issuer.require):
         return
     rules = [rule for rule in _permissions(policies) if issuer.name in (rule.subject_issuers or ())]
