@@ -2,7 +2,8 @@
 
 The name is resolved once, every address is checked, and the connection goes to the very address that was
 checked. A check of the name followed by a fetch of the name would let DNS answer twice (rebinding). One
-deadline covers everything, down to each read from the socket: libraries start theirs anew with each byte.
+deadline covers everything, from the name to each read from the socket: libraries start theirs anew with each
+byte, and with each step.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -22,12 +22,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
-Resolve = Callable[[str, int], Sequence[str]]
-"""Host and port to the textual addresses of the host; raises ``OSError``."""
+from exchange.addresses import is_private, is_public
+from exchange.name_lookup import LookupTimedOut, NameLookup, Resolve
 
 FetchFailure = Literal[
     "url_refused",
     "unresolvable",
+    "lookup_timeout",
     "address_refused",
     "unreachable",
     "tls_failed",
@@ -41,6 +42,8 @@ FetchFailure = Literal[
 ]
 
 MAX_DOCUMENT_BYTES: Final = 512 * 1024
+_MAX_READ_BYTES: Final = 2 * MAX_DOCUMENT_BYTES
+"""Headers, chunk sizes and trailers included: there need not be a document for them to be endless."""
 _CHUNK: Final = 16 * 1024
 _CONNECT_SECONDS: Final = 1.5
 """For an address when there is another one to try; the last one gets all that is left."""
@@ -51,32 +54,6 @@ _HEADERS: Final = {
     "Connection": "close",
     "User-Agent": "token-exchange",
 }
-
-# Reachable by anybody, by the special-purpose registries of IANA (RFC 6890): all but these.
-_NOT_PUBLIC_V4: Final = tuple(
-    map(
-        ip_network,
-        (
-            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
-            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-        ),
-    )
-)
-# Of IPv6 only global unicast is public, without its transition, documentation and protocol assignments.
-_PUBLIC_V6: Final = ip_network("2000::/3")
-_NOT_PUBLIC_V6: Final = tuple(map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
-_NAT64: Final = ip_network("64:ff9b::/96")
-# What allow_private_network opens. Link-local stays shut: it is where clouds keep their credentials.
-_PRIVATE: Final = tuple(
-    map(
-        ip_network,
-        (
-            *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"),
-            *("fc00::/7", "::1/128"),
-        ),
-    )
-)
 
 # urllib3 warns with the text of headers that it cannot parse: words of a stranger do not go into our log.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
@@ -105,7 +82,7 @@ class Fetcher:
     """Fetches documents; safe to share between threads. ``resolve`` and ``tls`` replace the system's own."""
 
     def __init__(self, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
-        self._resolve = resolve or _resolve_by_system
+        self._look_up = NameLookup(resolve)
         self._tls = tls or ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR add authorities
 
     def get(
@@ -113,13 +90,15 @@ class Fetcher:
     ) -> bytes:
         """Return the body of a 200 answer, of at most ``MAX_DOCUMENT_BYTES``.
 
-        ``deadline`` is in seconds of ``time.monotonic`` and covers all but the resolver of the system.
+        ``deadline`` is in seconds of ``time.monotonic`` and covers everything.
         ``https`` only; ``http`` where allowed and to loopback alone. No redirect, retry, proxy, cookie or
         compression. Raises ``FetchFailed``, and nothing else.
         """
         try:
             location = _accept(url, allow_insecure_http=allow_insecure_http)
-            addresses = self._addresses(location, allow_private_network=allow_private_network)
+            addresses = self._addresses(
+                location, allow_private_network=allow_private_network, deadline=deadline
+            )
             return self._get(location, addresses, deadline)
         except FetchFailed:
             raise
@@ -130,9 +109,11 @@ class Fetcher:
         except Exception:  # noqa: BLE001  # whatever a hostile answer makes a library raise, it ends here
             raise FetchFailed("broken") from None
 
-    def _addresses(self, location: _Location, *, allow_private_network: bool) -> list[str]:
+    def _addresses(self, location: _Location, *, allow_private_network: bool, deadline: float) -> list[str]:
         try:
-            found = [ip_address(text) for text in self._resolve(location.host, location.port)]
+            found = [ip_address(text) for text in self._look_up(location.host, location.port, deadline)]
+        except LookupTimedOut:
+            raise FetchFailed("lookup_timeout") from None
         except (OSError, UnicodeError):
             raise FetchFailed("unresolvable") from None
         if not found:
@@ -140,7 +121,7 @@ class Fetcher:
         # All of them: a name that answers with a public and a private address is trying something.
         for address in found:
             if location.secure:
-                allowed = _is_public(address) or (allow_private_network and _is_private(address))
+                allowed = is_public(address) or (allow_private_network and is_private(address))
             else:
                 allowed = address.is_loopback  # reached only where http was allowed
             if not allowed:
@@ -171,8 +152,8 @@ class Fetcher:
     ) -> HTTPConnection | HTTPSConnection:
         for position, address in enumerate(addresses, start=1):
             last = position == len(addresses)
-            seconds = _remaining(deadline) if last else min(_remaining(deadline), _CONNECT_SECONDS)
-            connection = self._connection(location, address, seconds)
+            until = deadline if last else min(deadline, time.monotonic() + _CONNECT_SECONDS)
+            connection = self._connection(location, address, until)
             try:
                 connection.connect()
             except (ConnectTimeoutError, NewConnectionError, TimeoutError):
@@ -187,14 +168,37 @@ class Fetcher:
         raise FetchFailed("unreachable")
 
     def _connection(
-        self, location: _Location, address: str, seconds: float
+        self, location: _Location, address: str, until: float
     ) -> HTTPConnection | HTTPSConnection:
+        seconds = _remaining(until)
         if not location.secure:
             return HTTPConnection(address, location.port, timeout=seconds)
         # server_hostname is what SNI says and what the certificate must be for; the address is only where.
-        return HTTPSConnection(
-            address, location.port, timeout=seconds, server_hostname=location.host, ssl_context=self._tls
+        return _TlsConnection(
+            address,
+            location.port,
+            timeout=seconds,
+            server_hostname=location.host,
+            ssl_context=self._tls,
+            until=until,
         )
+
+
+class _TlsConnection(HTTPSConnection):
+    """Gives the handshake what connecting has left, where urllib3 gives it the whole time once more."""
+
+    def __init__(self, *args: Any, until: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._until = until
+
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        try:
+            connected.settimeout(_remaining(self._until))
+        except BaseException:
+            connected.close()
+            raise
+        return connected
 
 
 def _accept(url: str, *, allow_insecure_http: bool) -> _Location:
@@ -213,23 +217,6 @@ def _accept(url: str, *, allow_insecure_http: bool) -> _Location:
         raise FetchFailed("url_refused")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return _Location(secure, host, port or (443 if secure else 80), parts.netloc, target)
-
-
-def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _NOT_PUBLIC_V4)
-    if address in _NAT64:  # RFC 6052 §3.1: what is reached is the IPv4 address inside
-        return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
-    return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
-
-
-def _is_private(address: IPv4Address | IPv6Address) -> bool:
-    return any(address in network for network in _PRIVATE)
-
-
-def _resolve_by_system(host: str, port: int) -> list[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
 
 
 def _remaining(deadline: float) -> float:
@@ -264,6 +251,10 @@ class _DeadlineSocket:
         self._connected = connected
         self._deadline = deadline
 
+    def sendall(self, data: bytes) -> None:
+        self._connected.settimeout(_remaining(self._deadline))
+        self._connected.sendall(data)
+
     def makefile(self, *_: object, **__: object) -> io.BufferedReader:
         return io.BufferedReader(_DeadlineReader(self._connected, self._deadline))
 
@@ -277,6 +268,7 @@ class _DeadlineReader(io.RawIOBase):
         self._connected = connected
         self._deadline = deadline
         self._file = connected.makefile("rb", buffering=0)  # keeps the socket open until both are closed
+        self._read = 0
 
     def readable(self) -> bool:
         return True
@@ -284,6 +276,9 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:
         self._connected.settimeout(_remaining(self._deadline))
         count: int | None = self._file.readinto(buffer)
+        self._read += count or 0
+        if self._read > _MAX_READ_BYTES:
+            raise FetchFailed("too_large")
         return count
 
     def close(self) -> None:

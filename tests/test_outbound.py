@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 
 import pytest
 
+from exchange import outbound
+from exchange.name_lookup import LookupTimedOut, NameLookup
 from exchange.outbound import MAX_DOCUMENT_BYTES, Fetcher, FetchFailed
 from tests.support.hostile_idp import (
     Authority,
@@ -407,3 +411,220 @@ def test_an_authority_that_nobody_added_is_not_believed(authority, monkeypatch):
 
 def test_plain_http_behind_an_https_url_fails(idp):
     assert cause_of(idp.url.replace("http:", "https:") + "/", private=True) in {"tls_failed", "broken"}
+
+
+# --- within the deadline, altogether ----------------------------------------------------------------------------
+
+
+class HangingResolver:
+    """Name servers that swallow questions, until ``let_go``."""
+
+    def __init__(self):
+        self.asked = []
+        self.let_go = threading.Event()
+
+    def __call__(self, host, _port):
+        self.asked.append(host)
+        self.let_go.wait(30)
+        return ["127.0.0.1"]
+
+
+@pytest.fixture
+def hanging():
+    resolver = HangingResolver()
+    yield resolver
+    resolver.let_go.set()
+
+
+def test_name_servers_that_hang_end_at_the_deadline(hanging):
+    started = time.monotonic()
+    assert cause_of("https://idp.test/", fetcher=Fetcher(resolve=hanging), seconds=0.2) == "lookup_timeout"
+    assert time.monotonic() - started < 2
+
+
+def test_a_name_that_hangs_holds_one_thread_however_often_it_is_asked_for(hanging):
+    fetcher = Fetcher(resolve=hanging)
+    for _ in range(20):
+        assert cause_of("https://idp.test/", fetcher=fetcher, seconds=0.01) == "lookup_timeout"
+    assert hanging.asked == ["idp.test"]
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "name-lookup"] == [True]
+
+
+def test_a_name_is_asked_for_anew_once_its_lookup_has_ended(idp, hanging):
+    idp.on("/", json_of({}))
+    fetcher = Fetcher(resolve=hanging)
+    url = f"http://idp.test:{idp.port}/"
+    assert cause_of(url, fetcher=fetcher, seconds=0.05) == "lookup_timeout"
+    hanging.let_go.set()
+    assert get(url, fetcher=fetcher) == b"{}"
+    assert get(url, fetcher=fetcher) == b"{}"
+    assert len(hanging.asked) in {2, 3}  # the second may have shared the end of the first
+
+
+def test_names_that_hang_do_not_hold_up_others_and_are_bounded(hanging):
+    def resolve(host, port):
+        return hanging(host, port) if "hang" in host else ["127.0.0.1"]
+
+    look_up = NameLookup(resolve, max_lookups=3)
+    for number in range(2):
+        with pytest.raises(LookupTimedOut):
+            look_up(f"hang-{number}.test", 443, time.monotonic())
+        assert look_up("idp.test", 443, time.monotonic() + 5) == ["127.0.0.1"]
+    with pytest.raises(LookupTimedOut):
+        look_up("hang-2.test", 443, time.monotonic())
+    with pytest.raises(LookupTimedOut):  # at once: no thread is left to ask
+        look_up("idp.test", 443, time.monotonic() + 60)
+    assert look_up("10.0.0.1", 443, time.monotonic()) == ["10.0.0.1"]  # an address needs nobody
+    hanging.let_go.set()
+    wait_until(lambda: not any(thread.name == "name-lookup" for thread in threading.enumerate()))
+    assert look_up("idp.test", 443, time.monotonic() + 5) == ["127.0.0.1"]
+
+
+def test_a_lookup_thread_that_cannot_be_started_is_a_name_that_does_not_resolve(monkeypatch):
+    def no_more(_):
+        raise RuntimeError
+
+    fetcher = Fetcher(resolve=Resolver(["127.0.0.1"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        assert cause_of("https://idp.test:1/", fetcher=fetcher, private=True) == "unresolvable"
+    assert cause_of("https://idp.test:1/", fetcher=fetcher, private=True) == "unreachable"
+
+
+def test_those_who_ask_for_a_name_together_share_the_answer(hanging):
+    look_up, found = NameLookup(hanging), []
+    threads = [
+        threading.Thread(target=lambda: found.append(look_up("idp.test", 443, time.monotonic() + 20)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: hanging.asked)
+    time.sleep(0.05)
+    hanging.let_go.set()
+    for thread in threads:
+        thread.join()
+    assert found == [["127.0.0.1"]] * 8
+    assert len(hanging.asked) <= 2
+
+
+def wait_until(done):
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class TwoFacedServer:
+    """Accepts connections, and then does with each what ``behave`` does: nothing that is TLS."""
+
+    def __init__(self, behave):
+        self._behave = behave
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._socket.accept()
+                threading.Thread(target=self._one, args=(accepted,), daemon=True).start()
+
+    def _one(self, accepted):
+        with contextlib.suppress(OSError), accepted:
+            self._behave(accepted)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+
+def drip_handshake(accepted):
+    accepted.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")  # a record and a ServerHello that never end
+    for _ in range(600):
+        accepted.sendall(b"\x00")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("behave", [drip_handshake, lambda _: time.sleep(5)], ids=["drip", "silence"])
+def test_a_tls_handshake_gets_no_time_of_its_own(behave):
+    """urllib3 would give it the whole time again, after what connecting took."""
+    with TwoFacedServer(behave) as server:
+        started = time.monotonic()
+        url = f"https://127.0.0.1:{server.port}/"
+        assert cause_of(url, private=True, seconds=0.4) == "timeout"
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_handshake_begins_with_what_connecting_has_left():
+    given = []
+
+    class Connected:
+        def settimeout(self, seconds):
+            given.append(seconds)
+
+        def close(self):
+            given.append("closed")
+
+    for until in (time.monotonic() + 3, time.monotonic() - 1):
+        connection = outbound._TlsConnection("127.0.0.1", 1, timeout=5, until=until)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(outbound.HTTPSConnection, "_new_conn", lambda _: Connected())
+            with contextlib.suppress(TimeoutError):
+                connection._new_conn()
+    assert 2 < given[0] <= 3
+    assert given[1:] == ["closed"]
+
+
+def test_endless_framing_around_a_small_document_is_too_large(idp):
+    """Chunk extensions and trailers are no part of the body, and http.client reads them as long as they come."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def endless(before, again):
+        def behave(request):
+            request.wfile.write(head + before)
+            while True:
+                request.wfile.write(again * 500)
+
+        return behave
+
+    trailers = endless(b"2\r\n{}\r\n0\r\n", b"X-Trailer: and so on\r\n")
+    assert cause_of(idp.on("/trailers", trailers)) == "too_large"
+    tiny = endless(b"", b"1;" + b"x" * 1000 + b"\r\n \r\n")
+    assert cause_of(idp.on("/extensions", tiny)) == "too_large"
+    interim = raw(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * 100_000)
+    assert cause_of(idp.on("/interim", interim)) == "too_large"
+
+
+# --- private addresses in disguise ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::ffff:10.0.0.1",
+        "::ffff:a00:1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::10.0.0.1",
+        "2002:a00:1::1",
+        "::10.0.0.1",
+    ],
+)
+def test_a_private_address_in_the_form_of_ipv6_is_refused(address, private):
+    """allow_private_network opens addresses, not ways around them."""
+    fetcher = Fetcher(resolve=Resolver([address]))
+    assert cause_of("https://idp.test/", fetcher=fetcher, private=private) == "address_refused"
+    literal = f"https://[{address}]/"
+    assert (
+        cause_of(literal, fetcher=Fetcher(resolve=Resolver(AssertionError())), private=private)
+        == "address_refused"
+    )
+
+
+@pytest.mark.parametrize("mixed", [["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"], ["2606:4700::1", "::1"]])
+def test_the_order_of_a_mixed_answer_does_not_matter(mixed):
+    assert cause_of("https://idp.test/", fetcher=Fetcher(resolve=Resolver(mixed))) == "address_refused"
