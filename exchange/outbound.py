@@ -13,9 +13,10 @@ import logging
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -42,14 +43,17 @@ FetchFailure = Literal[
 ]
 
 MAX_DOCUMENT_BYTES: Final = 512 * 1024
+MAX_ANSWER_BYTES: Final = 64 * 1024
+"""Of an answer to a question of ours, whatever its status."""
 _MAX_READ_BYTES: Final = 2 * MAX_DOCUMENT_BYTES
 """Headers, chunk sizes and trailers included: there need not be a document for them to be endless."""
+_Read = TypeVar("_Read")
 _CHUNK: Final = 16 * 1024
 _CONNECT_SECONDS: Final = 1.5
 """For an address when there is another one to try; the last one gets all that is left."""
 _MAX_ADDRESSES: Final = 4
+_ACCEPTS_JSON: Final = {"Accept": "application/json, application/jwk-set+json"}
 _HEADERS: Final = {
-    "Accept": "application/json, application/jwk-set+json",
     "Accept-Encoding": "identity",
     "Connection": "close",
     "User-Agent": "token-exchange",
@@ -78,6 +82,26 @@ class _Location:
     target: str
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one server is asked. It holds a token and a secret of ours: nothing of it is ever printed."""
+
+    method: Literal["GET", "POST"]
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back, whatever it says; nothing is followed, and nothing is inflated."""
+
+    status: int
+    content_type: str
+    """The media type alone, in lower case; empty when there is none."""
+    body: bytes = field(repr=False)
+
+
 class Fetcher:
     """Fetches documents; safe to share between threads. ``resolve`` and ``tls`` replace the system's own."""
 
@@ -94,12 +118,41 @@ class Fetcher:
         ``https`` only; ``http`` where allowed and to loopback alone. No redirect, retry, proxy, cookie or
         compression. Raises ``FetchFailed``, and nothing else.
         """
+        return self._exchange(
+            Question("GET", url, _ACCEPTS_JSON),
+            _read_document,
+            allow_insecure_http=allow_insecure_http,
+            allow_private_network=allow_private_network,
+            deadline=deadline,
+        )
+
+    def ask(
+        self, question: Question, *, allow_insecure_http: bool, allow_private_network: bool, deadline: float
+    ) -> HttpAnswer:
+        """Return the answer, of at most ``MAX_ANSWER_BYTES``, of any status. Otherwise as ``get``."""
+        return self._exchange(
+            question,
+            _read_answer,
+            allow_insecure_http=allow_insecure_http,
+            allow_private_network=allow_private_network,
+            deadline=deadline,
+        )
+
+    def _exchange(
+        self,
+        question: Question,
+        read: Callable[[BaseHTTPResponse], _Read],
+        *,
+        allow_insecure_http: bool,
+        allow_private_network: bool,
+        deadline: float,
+    ) -> _Read:
         try:
-            location = _accept(url, allow_insecure_http=allow_insecure_http)
+            location = _accept(question.url, allow_insecure_http=allow_insecure_http)
             addresses = self._addresses(
                 location, allow_private_network=allow_private_network, deadline=deadline
             )
-            return self._get(location, addresses, deadline)
+            return self._send(question, read, location, addresses, deadline)
         except FetchFailed:
             raise
         except (TimeoutError, ReadTimeoutError):
@@ -128,20 +181,28 @@ class Fetcher:
                 raise FetchFailed("address_refused")
         return [str(address) for address in found[:_MAX_ADDRESSES]]
 
-    def _get(self, location: _Location, addresses: list[str], deadline: float) -> bytes:
+    def _send(
+        self,
+        question: Question,
+        read: Callable[[BaseHTTPResponse], _Read],
+        location: _Location,
+        addresses: list[str],
+        deadline: float,
+    ) -> _Read:
         connection = self._connect(location, addresses, deadline)
         try:
             connection.sock = _DeadlineSocket(connection.sock, deadline)
             connection.request(
-                "GET",
+                question.method,
                 location.target,
-                headers={"Host": location.authority, **_HEADERS},
+                body=question.body or None,
+                headers={"Host": location.authority, **_HEADERS, **question.headers},
                 preload_content=False,
                 decode_content=False,
             )
             response = connection.getresponse()
             try:
-                return _read_body(response)
+                return read(response)
             finally:
                 response.close()
         finally:
@@ -226,20 +287,29 @@ def _remaining(deadline: float) -> float:
     return seconds
 
 
-def _read_body(response: BaseHTTPResponse) -> bytes:
+def _read_document(response: BaseHTTPResponse) -> bytes:
     if response.status == 404:  # noqa: PLR2004
         raise FetchFailed("not_found")
     if response.status != 200:  # noqa: PLR2004
         raise FetchFailed("redirected" if 300 <= response.status < 400 else "status_refused")  # noqa: PLR2004
+    return _read_body(response, MAX_DOCUMENT_BYTES)
+
+
+def _read_answer(response: BaseHTTPResponse) -> HttpAnswer:
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return HttpAnswer(response.status, content_type, _read_body(response, MAX_ANSWER_BYTES))
+
+
+def _read_body(response: BaseHTTPResponse, limit: int) -> bytes:
     # Nothing is ever inflated: 50 kB of gzip are 50 MB of memory.
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise FetchFailed("encoding_refused")
-    if int(response.headers.get("Content-Length", "0")) > MAX_DOCUMENT_BYTES:
+    if int(response.headers.get("Content-Length", "0")) > limit:
         raise FetchFailed("too_large")
     body = bytearray()
     while chunk := response.read1(_CHUNK):
         body += chunk
-        if len(body) > MAX_DOCUMENT_BYTES:
+        if len(body) > limit:
             raise FetchFailed("too_large")
     return bytes(body)
 

@@ -21,6 +21,7 @@ from exchange.config.fields import (
     Section,
     StrictSchema,
 )
+from exchange.config.introspection_fields import OneIssuer
 from exchange.config.key_documents import KeysSchema, read_key_source
 from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
@@ -66,7 +67,7 @@ class ClientSchema(StrictSchema):
     default_target = Name()
     authentication = Section(_AuthenticationSchema, required=True)
     assertion_audience = Choice("issuer", "any")
-    opaque_tokens_from = Names("issuer")
+    opaque_tokens_from = OneIssuer()
 
 
 _CLIENT = ClientSchema()
@@ -101,6 +102,7 @@ def read_client(
         default_target=loaded.get("default_target"),
         client_secret=client_secret,
         private_key_jwt=private_key_jwt,
+        opaque_tokens_from=loaded.get("opaque_tokens_from"),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 from exchange.config.claim_fields import ClaimName, Conditions
 from exchange.config.directory import PolicyDirectory
 from exchange.config.fields import Choice, Duration, Flag, Name, Names, Section, StrictSchema
+from exchange.config.introspection_fields import IntrospectionSchema
+from exchange.config.issuer_introspection import read_introspection, with_introspection
 from exchange.config.issuer_shape import SHAPE_DEFAULTS, IssuerShapeSchema, labelled
 from exchange.config.key_documents import KeysSchema, read_key_source
 from exchange.config.not_yet import refuse_not_yet
@@ -22,13 +24,6 @@ _MAX_TOKEN_LIFETIME: Final = 25 * 3600
 class _TenantSchema(StrictSchema):
     claim = ClaimName(required=True)
     allow = Names("tenant", required=True)
-
-
-class _IntrospectionSchema(StrictSchema):
-    endpoint = Name(required=True)
-    client_id = Name(required=True)
-    client_secret = Name(required=True)
-    cache = Duration(zero=True, maximum="60s")
 
 
 class IssuerSchema(IssuerShapeSchema):
@@ -47,13 +42,15 @@ class IssuerSchema(IssuerShapeSchema):
     allow_private_network = Flag()
     accept_weak_marker = Flag()
     tenant = Section(_TenantSchema)
-    introspection = Section(_IntrospectionSchema)
+    introspection = Section(IntrospectionSchema)
 
 
 _ISSUER = IssuerSchema()
 
 
-def read_issuer(file: PolicyFile, directory: PolicyDirectory, profiles: Profiles) -> TrustedIssuer | None:
+def read_issuer(
+    file: PolicyFile, directory: PolicyDirectory, profiles: Profiles, environ: Mapping[str, str]
+) -> TrustedIssuer | None:
     """Return the issuer that ``file`` describes; ``None`` when there are faults, which ``file`` has then."""
     if not file.is_mapping:
         return None
@@ -62,9 +59,11 @@ def read_issuer(file: PolicyFile, directory: PolicyDirectory, profiles: Profiles
     profile = _profile(file, loaded, profiles)
     _check_name_and_issuer(file, loaded, profile)
     keys = _keys(file, loaded, directory)
+    asked = read_introspection(file, loaded, profile, directory, environ)
     if file.faults or profile is None or keys is None:
         return None
-    return _trusted_issuer(file, loaded, profile, keys)
+    issuer = _trusted_issuer(file, loaded, profile, keys)
+    return with_introspection(issuer, asked, loaded, profile.introspection)
 
 
 def _check_name_and_issuer(

@@ -39,7 +39,7 @@ def load_with_files(
     server = read_server(files.server, environ) if files.server else None
     limit = max_token_lifetime(files.server) if files.server else None
     profiles = shipped_profiles()
-    issuers = [read_issuer(file, files, profiles) for file in files.issuers]
+    issuers = [read_issuer(file, files, profiles, environ) for file in files.issuers]
     clients = [read_client(file, files, environ) for file in files.clients]
     targets = [read_audience(file, limit) for file in files.audiences]
     check_references(files, server)

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from exchange.config.faults import PolicyFaults, YamlPath
-from exchange.config.fields import Flag, Names, StrictSchema, Text
+from exchange.config.fields import Flag, Names, Section, StrictSchema, Text
+from exchange.config.introspection_fields import ProfileIntrospectionSchema
 from exchange.config.issuer_shape import SHAPE_KEYS, IssuerShapeSchema
 from exchange.config.policy_file import PolicyFile
 from exchange.config.values import Profile
@@ -39,6 +40,8 @@ class ShippedProfile:
     """Loaded values for the keys of ``IssuerShapeSchema``."""
     issuers: Matcher | None
     """What this product's issuers look like; ``None`` when they may look like anything."""
+    introspection: Mapping[str, object] | None = None
+    """How this product is asked about its tokens; ``None`` where that is as RFC 7662 has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class _ProfileSchema(IssuerShapeSchema):
     generic = Flag()
     never = Text()
     weak = Text()
+    introspection = Section(ProfileIntrospectionSchema)
     advice = Text(required=True)
 
 
@@ -115,7 +119,7 @@ def _profile(file: PolicyFile, products: list[Product]) -> ShippedProfile:
     loaded = file.load(_PROFILE, file.data)
     own = list(_product(file, (), loaded)) if "issuer_pattern" in loaded else []
     products.extend(own)
-    if "never" not in loaded and "access_token" not in loaded:
+    if not loaded.keys() & {"never", "access_token", "introspection"}:
         file.fault(
             (), "say how an access token proves what it is (access_token), or why none is taken (never)"
         )
@@ -128,7 +132,9 @@ def _profile(file: PolicyFile, products: list[Product]) -> ShippedProfile:
     )
     shape = {key: loaded[key] for key in SHAPE_KEYS if key in loaded}
     issuers = own[0].issuers if own else None
-    return ShippedProfile(profile, loaded.get("generic") is True, MappingProxyType(shape), issuers)
+    introspection = cast("Mapping[str, object] | None", loaded.get("introspection"))
+    generic = loaded.get("generic") is True
+    return ShippedProfile(profile, generic, MappingProxyType(shape), issuers, introspection)
 
 
 def _known_issuers(file: PolicyFile) -> Iterator[Product]:

@@ -16,6 +16,7 @@ _Named = tuple[PolicyFile, YamlPath, str]
 
 NO_CLIENT: Final = "no client has this client_id"
 NO_ISSUER: Final = "no file of issuers/ has this name"
+NOT_ASKED: Final = "this issuer is not asked about tokens; write `introspection` in its file"
 
 
 def check_references(directory: PolicyDirectory, server: ServerSettings | None) -> None:
@@ -50,6 +51,9 @@ def check_references(directory: PolicyDirectory, server: ServerSettings | None) 
         known_targets,
         "no file of audiences/ has this audience or resource",
     )
+    opaque = [named for file in directory.clients for named in names_at(file, ("opaque_tokens_from",))]
+    check_known(opaque, known_issuers, NO_ISSUER)
+    _check_asked(opaque, directory)
 
 
 def client_ids(directory: PolicyDirectory) -> Iterator[str]:
@@ -106,6 +110,13 @@ def _check_not_self(issuers: Iterable[_Named], server: ServerSettings) -> None:
     for file, path, name in issuers:
         if name == server.issuer:
             file.fault(path, "this is the service's own issuer; it cannot be configured as another's")
+
+
+def _check_asked(names: Iterable[_Named], directory: PolicyDirectory) -> None:
+    not_asked = {file.name for file in directory.issuers if "introspection" not in file.data}
+    for file, path, name in names:
+        if name in not_asked:
+            file.fault(path, NOT_ASKED)
 
 
 def check_known(names: Iterable[_Named], known: Collection[str], message: str) -> None:

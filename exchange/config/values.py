@@ -7,12 +7,13 @@ up in are mappings and frozensets, never lists to scan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from exchange.claim_path import ClaimPath
 from exchange.expressions import Expression
 from exchange.matchers import Condition
+from exchange.model import Secret
 
 SELF: Final = "self"
 """How a rule names this service as an issuer; no file of ``issuers/`` has this name."""
@@ -84,6 +85,31 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class Introspection:
+    """How an issuer is asked about a token (RFC 7662), and which tokens it is asked about."""
+
+    way: Literal["rfc7662", "google-tokeninfo", "github"]
+    endpoint: str
+    client_id: str | None
+    client_secret: Secret | None = field(hash=False)
+    authentication: Literal["client_secret_basic", "client_secret_post"]
+    cache: int
+    """Seconds, at most, for which an answer is kept; 0 for none."""
+    signed_response: bool
+    """A signed answer is asked for, and no other is taken (RFC 9701)."""
+    every_token: bool
+    """JWTs are asked about, too: nobody but the issuer can tell what they are."""
+    jwt_types: frozenset[str]
+    """Header types of JWTs that prove an access token of this issuer, and refuse the token of any other."""
+    prefixes: tuple[str, ...]
+    """How a token of this issuer begins; one that begins otherwise is not asked about. Empty for anyhow."""
+    lifetime: int | None
+    """Seconds for which a token counts whose answer says no end; ``None`` where every answer must."""
+    allow_insecure_http: bool
+    allow_private_network: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """``issuers/NAME.yaml``, completed from its profile."""
 
@@ -114,6 +140,9 @@ class TrustedIssuer:
     mode: Literal["enforce", "audit"] = "enforce"
     kind: Literal["access_token", "workload"] = "access_token"
     """``workload``: its tokens are no access tokens, about no person, and taken as ``…:jwt`` alone."""
+    introspection: Introspection | None = None
+    answers: TrustedIssuer | None = None
+    """How what this issuer answers is read, which differs from its JWTs; there where it is asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from exchange.config.fields import (
     Text,
     parse_duration,
 )
+from exchange.config.introspection_fields import OneIssuer
 from exchange.config.issuer_shape import Markers
 from exchange.config.test_file import GrantedScopes, ReasonName, RequestedScope
 from exchange.errors import REASONS
@@ -93,16 +94,15 @@ CONDITIONS: Final[JsonSchema] = {
     "propertyNames": _CLAIM,
     "additionalProperties": {"$ref": "#/definitions/matcher"},
 }
-_MARKER: Final[JsonSchema] = {
-    "type": "array",
-    "minItems": 1,
-    "items": {
-        "type": "object",
-        "additionalProperties": False,
-        "minProperties": 1,
-        "properties": {"header": CONDITIONS, "claims": CONDITIONS},
-    },
-}
+
+
+def _marker(**parts: JsonSchema) -> JsonSchema:
+    alternative = {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": parts}
+    return {"type": "array", "minItems": 1, "items": alternative}
+
+
+ANSWER_MARKER: Final = _marker(claims=CONDITIONS)
+_MARKER: Final = _marker(header=CONDITIONS, claims=CONDITIONS)
 
 
 def _duration(field: Duration) -> JsonSchema:
@@ -122,6 +122,7 @@ _BY_KIND: Final[Mapping[type, Callable[[Any], JsonSchema]]] = MappingProxyType(
     {
         Text: lambda _: {"type": "string", "pattern": r"\S"},
         Name: lambda _: NAME,
+        OneIssuer: lambda _: NAME,
         Flag: lambda _: {"type": "boolean"},
         Count: lambda field: {"type": "integer", "minimum": field.minimum, "maximum": field.maximum},
         Choice: lambda field: {"enum": list(field.choices)},

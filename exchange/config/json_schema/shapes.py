@@ -9,7 +9,14 @@ from typing import Final
 from marshmallow import Schema
 
 from exchange.config.fields import Scopes
-from exchange.config.json_schema.kinds import NAME, JsonSchema, described, of_field, one_or_several
+from exchange.config.json_schema.kinds import (
+    ANSWER_MARKER,
+    NAME,
+    JsonSchema,
+    described,
+    of_field,
+    one_or_several,
+)
 from exchange.config.key_documents import SOURCES
 from exchange.config.not_yet import NOT_YET
 from exchange.config.profiles import shipped_profiles
@@ -82,6 +89,8 @@ SHAPES: Final[Mapping[str, Callable[[Nest], JsonSchema]]] = MappingProxyType(
         "issuers.keys.discovery": lambda _: {"const": True},
         "issuers.keys.jwks_uri": lambda _: _URL,
         "issuers.keys.jwks": lambda _: _KEY_SET,
+        "issuers.introspection.client_secret": lambda _: NAME,
+        "issuers.introspection.marker": lambda _: ANSWER_MARKER,
         "clients.authentication.client_secret": _client_secret,
         "clients.authentication.private_key_jwt.jwks_uri": lambda _: _URL,
         "clients.authentication.private_key_jwt.jwks": lambda _: _KEY_SET,

@@ -54,10 +54,13 @@ _ISSUER: Final = {
     "tenant": "The tenants of an IdP that has an issuer for each.",
     "tenant.claim": "The claim that names the tenant.",
     "tenant.allow": "The tenants that are believed.",
-    "introspection": "Where opaque tokens are asked about (RFC 7662).",
-    "introspection.endpoint": "Its URL.",
+    "introspection": "The issuer is asked about opaque tokens (RFC 7662).",
+    "introspection.endpoint": "The URL that is asked.",
     "introspection.client_id": "What this service is called there.",
-    "introspection.client_secret": "${NAME} of an environment variable.",
+    "introspection.client_secret": "${NAME} of an environment variable, or a file of policies/.",
+    "introspection.authentication": "How this service says there who it is.",
+    "introspection.signed_response": "Ask for a signed answer and take no other (RFC 9701).",
+    "introspection.marker": "What proves an access token in an answer, in place of the profile's.",
     "introspection.cache": "How long an answer is kept; at most 60s.",
 }
 _CLIENT: Final = {
@@ -81,7 +84,7 @@ _CLIENT: Final = {
     "authentication.self_signed": "A certificate of its own (RFC 8705).",
     "authentication.workload": "A token of a trusted workload issuer.",
     "assertion_audience": "As in private_key_jwt.",
-    "opaque_tokens_from": "The issuers whose opaque tokens this backend receives.",
+    "opaque_tokens_from": "The file of issuers/ whose issuer is asked about a token that is no JWT.",
 }
 _AUDIENCE: Final = {
     "": "One downstream API: what is issued for it, and to whom.",
