@@ -126,6 +126,18 @@ class Fetcher:
             deadline=deadline,
         )
 
+    def get_dated(
+        self, url: str, *, allow_insecure_http: bool, allow_private_network: bool, deadline: float
+    ) -> tuple[bytes, str]:
+        """Return the body as ``get`` does, and what ``Date`` of the answer says; empty when it says nothing."""
+        return self._exchange(
+            Question("GET", url, _ACCEPTS_JSON),
+            lambda response: (_read_document(response), response.headers.get("Date", "")),
+            allow_insecure_http=allow_insecure_http,
+            allow_private_network=allow_private_network,
+            deadline=deadline,
+        )
+
     def ask(
         self, question: Question, *, allow_insecure_http: bool, allow_private_network: bool, deadline: float
     ) -> HttpAnswer:
