@@ -13,10 +13,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from exchange.config.profiles import shipped_profiles
+from exchange.config.profiles import DEFAULT_PROFILE
 from exchange.config.values import TrustedIssuer
 from exchange.model import Role, Secret, VerifiedToken
 from exchange.tokens.validate import TokenValidator
+from tests.profiles.token_files import local_profiles
 from tests.support import shapes
 from tests.support.shapes import ALGORITHMS, at, inline_keys, load_issuers, signed, with_issuer
 from tests.support.tokens import token_validator
@@ -68,18 +69,6 @@ def _case(entry: Mapping[str, Any]) -> Case:
     )
 
 
-@cache
-def local_profiles() -> tuple[str, ...]:
-    """Return the profiles that look at a token themselves and take access tokens alone.
-
-    Those of workload identity tokens and those that ask the issuer are tried by the tests of ``tests/profiles``.
-    """
-    by_name = shipped_profiles().by_name
-    return tuple(
-        name for name, shipped in by_name.items() if shipped.profile.never or "access_token" in shipped.shape
-    )
-
-
 def _every_audience() -> list[str]:
     """Return all that any case has in ``aud`` or ``client_id``: the audience must hide no mistake about a kind."""
     named: set[str] = set()
@@ -102,11 +91,12 @@ def own_issuer(case: Case) -> str:
 def issuers() -> Mapping[str, TrustedIssuer]:
     """Return by ``iss``: a foreign issuer for each shipped profile, and the own issuers of its cases.
 
-    Through the real loader, so that what is tested is what operators get.
+    Through the real loader, so that what is tested is what operators get. Where cases of two profiles share an
+    ``iss``, the product's own profile comes before the generic one, which it takes in.
     """
     own = {
         own_issuer(case): case.profile
-        for case in cases()
+        for case in sorted(cases(), key=lambda case: case.profile != DEFAULT_PROFILE)
         if case.profile in local_profiles() and "iss" in case.claims
     }
     foreign = {foreign_issuer(profile): profile for profile in local_profiles()}
