@@ -159,7 +159,7 @@ def test_its_name_is_still_made_of_the_characters_of_a_uri(tmp_path, name):
 
 def test_an_unknown_profile_is_a_fault_that_lists_the_known_ones(tmp_path):
     (line,) = faults(tmp_path, issuers__acme=ISSUER.replace("keycloak", "keycloack"))
-    assert "unknown profile; write one of auth0, " in line
+    assert "unknown profile; write one of adfs, " in line
 
 
 @pytest.mark.parametrize(
