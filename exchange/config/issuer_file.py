@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from exchange.config.claim_fields import ClaimName, Conditions
+from exchange.config.claim_fields import Conditions
 from exchange.config.directory import PolicyDirectory
-from exchange.config.fields import Choice, Duration, Flag, Name, Names, Section, StrictSchema
+from exchange.config.fields import Choice, Duration, Flag, Name, Names, Section
 from exchange.config.introspection_fields import IntrospectionSchema
 from exchange.config.issuer_introspection import read_introspection, with_introspection
 from exchange.config.issuer_shape import SHAPE_DEFAULTS, IssuerShapeSchema, labelled
@@ -15,15 +15,17 @@ from exchange.config.key_documents import KeysSchema, read_key_source
 from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
 from exchange.config.profiles import DEFAULT_PROFILE, Profiles, ShippedProfile
+from exchange.config.tenant_fields import TenantSchema, check_tenants, issuer_as_url, per_tenant
 from exchange.config.urls import check_name, check_url
 from exchange.config.values import SELF, KeySource, MarkerAlternative, TrustedIssuer
+from exchange.config.workload_fields import (
+    MAX_WORKLOAD_TOKEN_LIFETIME,
+    WORKLOAD_SHAPE,
+    check_kind,
+    is_workload,
+)
 
-_MAX_TOKEN_LIFETIME: Final = 25 * 3600
-
-
-class _TenantSchema(StrictSchema):
-    claim = ClaimName(required=True)
-    allow = Names("tenant", required=True)
+MAX_TOKEN_LIFETIME: Final = 25 * 3600
 
 
 class IssuerSchema(IssuerShapeSchema):
@@ -36,34 +38,39 @@ class IssuerSchema(IssuerShapeSchema):
     keys = Section(KeysSchema, load_default=lambda: {"discovery": True})
     require = Conditions(load_default=())
     max_token_age = Duration()
-    max_token_lifetime = Duration(load_default=_MAX_TOKEN_LIFETIME)
+    max_token_lifetime = Duration()
     single_use = Flag()
     allow_insecure_http = Flag()
     allow_private_network = Flag()
     accept_weak_marker = Flag()
-    tenant = Section(_TenantSchema)
+    tenant = Section(TenantSchema)
     introspection = Section(IntrospectionSchema)
 
 
 _ISSUER = IssuerSchema()
 
 
-def read_issuer(
+def read_issuers(
     file: PolicyFile, directory: PolicyDirectory, profiles: Profiles, environ: Mapping[str, str]
-) -> TrustedIssuer | None:
-    """Return the issuer that ``file`` describes; ``None`` when there are faults, which ``file`` has then."""
+) -> tuple[TrustedIssuer, ...]:
+    """Return the issuer that ``file`` describes, or one for each of its tenants.
+
+    None at all when there are faults, which ``file`` has then.
+    """
     if not file.is_mapping:
-        return None
+        return ()
     refuse_not_yet("issuers", file)
     loaded = file.load(_ISSUER, file.data)
     profile = _profile(file, loaded, profiles)
+    check_kind(file, loaded, profile, profiles)
+    check_tenants(file, loaded)
     _check_name_and_issuer(file, loaded, profile)
     keys = _keys(file, loaded, directory)
     asked = read_introspection(file, loaded, profile, directory, environ)
     if file.faults or profile is None or keys is None:
-        return None
+        return ()
     issuer = _trusted_issuer(file, loaded, profile, keys)
-    return with_introspection(issuer, asked, loaded, profile.introspection)
+    return per_tenant(with_introspection(issuer, asked, loaded, profile.introspection), loaded)
 
 
 def _check_name_and_issuer(
@@ -71,11 +78,11 @@ def _check_name_and_issuer(
 ) -> None:
     if file.name == SELF:
         file.fault((), "a rule's `self` means this service; give the file another name")
-    issuer = loaded.get("issuer")
-    if issuer is None or "tenant" in file.data:
+    issuer = issuer_as_url(loaded)
+    if not issuer or "{" in issuer:
         return
     try:
-        if profile is not None and profile.profile.never is not None:
+        if (profile is not None and profile.profile.never is not None) or _is_name_alone(loaded):
             # Nothing is ever fetched from it: AD FS calls itself http://HOST/adfs/services/trust, and Google
             # has a spelling without a scheme. The file must load all the same, to say why they are refused.
             check_name(issuer)
@@ -83,6 +90,12 @@ def _check_name_and_issuer(
             check_url(issuer, allow_insecure_http=loaded.get("allow_insecure_http") is True)
     except ValueError as error:
         file.fault(("issuer",), str(error))
+
+
+def _is_name_alone(loaded: Mapping[str, Any]) -> bool:
+    """A cluster may be called anything (``spiffe://example.org``), where its keys are named and not found."""
+    found = "discovery" in loaded.get("keys", {"discovery": True})
+    return is_workload(loaded) and not found and not loaded["issuer"].startswith(("https:", "http:"))
 
 
 def _profile(file: PolicyFile, loaded: Mapping[str, Any], profiles: Profiles) -> ShippedProfile | None:
@@ -114,8 +127,9 @@ def _keys(file: PolicyFile, loaded: Mapping[str, Any], directory: PolicyDirector
 def _trusted_issuer(
     file: PolicyFile, loaded: Mapping[str, Any], shipped: ShippedProfile, keys: KeySource
 ) -> TrustedIssuer:
-    shape = {**SHAPE_DEFAULTS, **shipped.shape, **loaded}
-    marker, tolerate = _access_token(loaded, shipped)
+    workload = is_workload(loaded)
+    shape = {**SHAPE_DEFAULTS, **(WORKLOAD_SHAPE if workload else {}), **shipped.shape, **loaded}
+    marker, tolerate = _marker(loaded, shipped)
     return TrustedIssuer(
         name=file.name,
         source=file.source(),
@@ -136,15 +150,20 @@ def _trusted_issuer(
         client=shape["client"]["claim"],
         audience_claim=shape["audience_claim"],
         max_token_age=loaded.get("max_token_age"),
-        max_token_lifetime=loaded["max_token_lifetime"],
+        max_token_lifetime=loaded.get(
+            "max_token_lifetime", MAX_WORKLOAD_TOKEN_LIFETIME if workload else MAX_TOKEN_LIFETIME
+        ),
         mode=loaded["mode"],
+        kind="workload" if workload else "access_token",
     )
 
 
-def _access_token(
+def _marker(
     loaded: Mapping[str, Any], shipped: ShippedProfile
 ) -> tuple[tuple[MarkerAlternative, ...], frozenset[str]]:
     """Return the marker and what it tolerates: the file's, which replaces the profile's as a whole."""
+    if shipped.workload is not None:
+        return shipped.workload, frozenset()
     own = loaded.get("access_token")
     access_token: Any = own or shipped.shape.get("access_token", {})
     origin = "access_token.marker" if own else shipped.profile.name

@@ -10,7 +10,7 @@ from exchange.config.audience_file import read_audience
 from exchange.config.client_file import read_client
 from exchange.config.directory import PolicyDirectory
 from exchange.config.faults import Fault, PolicyFaults
-from exchange.config.issuer_file import read_issuer
+from exchange.config.issuer_file import read_issuers
 from exchange.config.profiles import shipped_profiles
 from exchange.config.references import check_references
 from exchange.config.server_file import max_token_lifetime, read_server
@@ -39,7 +39,7 @@ def load_with_files(
     server = read_server(files.server, environ) if files.server else None
     limit = max_token_lifetime(files.server) if files.server else None
     profiles = shipped_profiles()
-    issuers = [read_issuer(file, files, profiles, environ) for file in files.issuers]
+    issuers = [issuer for file in files.issuers for issuer in read_issuers(file, files, profiles, environ)]
     clients = [read_client(file, files, environ) for file in files.clients]
     targets = [read_audience(file, limit) for file in files.audiences]
     check_references(files, server)
@@ -49,7 +49,7 @@ def load_with_files(
         directory=str(label or directory),
         sha256=files.sha256(),
         server=server,
-        issuers=MappingProxyType({issuer.issuer: issuer for issuer in issuers if issuer}),
+        issuers=MappingProxyType({issuer.issuer: issuer for issuer in issuers}),
         clients=MappingProxyType({client.client_id: client for client in clients if client}),
         targets=MappingProxyType(_by_name([target for target in targets if target])),
     )

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from exchange.config.faults import PolicyFaults, YamlPath
-from exchange.config.fields import Flag, Names, Section, StrictSchema, Text
+from exchange.config.fields import Choice, Flag, Names, Section, StrictSchema, Text
 from exchange.config.introspection_fields import ProfileIntrospectionSchema
-from exchange.config.issuer_shape import SHAPE_KEYS, IssuerShapeSchema
+from exchange.config.issuer_shape import SHAPE_KEYS, IssuerShapeSchema, Markers, labelled
 from exchange.config.policy_file import PolicyFile
-from exchange.config.values import Profile
+from exchange.config.values import MarkerAlternative, Profile
 from exchange.matchers import Matcher, compile_matcher
 
 DEFAULT_PROFILE: Final = "rfc9068"
@@ -40,6 +40,8 @@ class ShippedProfile:
     """Loaded values for the keys of ``IssuerShapeSchema``."""
     issuers: Matcher | None
     """What this product's issuers look like; ``None`` when they may look like anything."""
+    workload: tuple[MarkerAlternative, ...] | None = None
+    """How this platform's workload tokens prove what they are; ``None`` for a profile of access tokens."""
     introspection: Mapping[str, object] | None = None
     """How this product is asked about its tokens; ``None`` where that is as RFC 7662 has it."""
 
@@ -71,6 +73,8 @@ class _ProfileSchema(IssuerShapeSchema):
     never = Text()
     weak = Text()
     introspection = Section(ProfileIntrospectionSchema)
+    kind = Choice("workload")
+    marker = Markers()
     advice = Text(required=True)
 
 
@@ -119,7 +123,8 @@ def _profile(file: PolicyFile, products: list[Product]) -> ShippedProfile:
     loaded = file.load(_PROFILE, file.data)
     own = list(_product(file, (), loaded)) if "issuer_pattern" in loaded else []
     products.extend(own)
-    if not loaded.keys() & {"never", "access_token", "introspection"}:
+    workload = _workload(file, loaded)
+    if workload is None and not loaded.keys() & {"never", "access_token", "introspection"}:
         file.fault(
             (), "say how an access token proves what it is (access_token), or why none is taken (never)"
         )
@@ -134,7 +139,20 @@ def _profile(file: PolicyFile, products: list[Product]) -> ShippedProfile:
     issuers = own[0].issuers if own else None
     introspection = cast("Mapping[str, object] | None", loaded.get("introspection"))
     generic = loaded.get("generic") is True
-    return ShippedProfile(profile, generic, MappingProxyType(shape), issuers, introspection)
+    return ShippedProfile(profile, generic, MappingProxyType(shape), issuers, workload, introspection)
+
+
+def _workload(file: PolicyFile, loaded: Mapping[str, object]) -> tuple[MarkerAlternative, ...] | None:
+    marker = cast("tuple[MarkerAlternative, ...]", loaded.get("marker", ()))
+    if "kind" not in loaded:
+        if "marker" in loaded:
+            file.fault(
+                ("marker",), "an access token's marker stands in `access_token`; or write `kind: workload`"
+            )
+        return None
+    if not marker or "access_token" in loaded:
+        file.fault(("kind",), "a workload token proves what it is by `marker`, and is no access token")
+    return labelled(marker, file.name)
 
 
 def _known_issuers(file: PolicyFile) -> Iterator[Product]:

@@ -9,10 +9,8 @@ from typing import Final
 from exchange.config.directory import PolicyDirectory
 from exchange.config.faults import YamlPath
 from exchange.config.policy_file import PolicyFile
+from exchange.config.tenant_fields import Named, issuers_named
 from exchange.config.values import SELF, ServerSettings
-
-_Named = tuple[PolicyFile, YamlPath, str]
-"""A file, where in it a name stands, and the name."""
 
 NO_CLIENT: Final = "no client has this client_id"
 NO_ISSUER: Final = "no file of issuers/ has this name"
@@ -25,7 +23,7 @@ def check_references(directory: PolicyDirectory, server: ServerSettings | None) 
     Works on what the files say and not on what was built from them, so that one file's fault does not make
     every reference to it look wrong too.
     """
-    issuers = [named for file in directory.issuers for named in names_at(file, ("issuer",))]
+    issuers = [named for file in directory.issuers for named in issuers_named(file)]
     clients = [named for file in directory.clients for named in _client_id(file)]
     received = [named for file in directory.clients for named in names_at(file, ("audience",))]
     targets = [
@@ -66,14 +64,14 @@ def rule_ids(directory: PolicyDirectory) -> Iterator[str]:
     return (name for _, _, name in _rule_names(directory, ("id",)))
 
 
-def _client_id(file: PolicyFile) -> Iterator[_Named]:
+def _client_id(file: PolicyFile) -> Iterator[Named]:
     if "client_id" in file.data:
         yield from names_at(file, ("client_id",))
     else:
         yield file, (), file.name
 
 
-def names_at(file: PolicyFile, path: YamlPath) -> Iterator[_Named]:
+def names_at(file: PolicyFile, path: YamlPath) -> Iterator[Named]:
     """Yield the name, or each of the names, at ``path``; what is no name is another check's fault."""
     value = file.document.data
     for part in path:
@@ -89,14 +87,14 @@ def names_at(file: PolicyFile, path: YamlPath) -> Iterator[_Named]:
         yield from ((file, (*path, index), item) for index, item in enumerate(value) if isinstance(item, str))
 
 
-def _rule_names(directory: PolicyDirectory, path: YamlPath) -> Iterator[_Named]:
+def _rule_names(directory: PolicyDirectory, path: YamlPath) -> Iterator[Named]:
     for file in directory.audiences:
         rules = file.data.get("rules")
         for index in range(len(rules) if isinstance(rules, list) else 0):
             yield from names_at(file, ("rules", index, *path))
 
 
-def _check_unique(names: Iterable[_Named], what: str) -> None:
+def _check_unique(names: Iterable[Named], what: str) -> None:
     first: dict[str, tuple[PolicyFile, YamlPath]] = {}
     for file, path, name in names:
         other, place = first.setdefault(name, (file, path))
@@ -105,21 +103,21 @@ def _check_unique(names: Iterable[_Named], what: str) -> None:
             file.fault(path, f"this {what} is already in {other.label}:{line}; one file alone may claim it")
 
 
-def _check_not_self(issuers: Iterable[_Named], server: ServerSettings) -> None:
+def _check_not_self(issuers: Iterable[Named], server: ServerSettings) -> None:
     # Our own tokens under another name would escape the rules for `self`, such as no renewal.
     for file, path, name in issuers:
         if name == server.issuer:
             file.fault(path, "this is the service's own issuer; it cannot be configured as another's")
 
 
-def _check_asked(names: Iterable[_Named], directory: PolicyDirectory) -> None:
+def _check_asked(names: Iterable[Named], directory: PolicyDirectory) -> None:
     not_asked = {file.name for file in directory.issuers if "introspection" not in file.data}
     for file, path, name in names:
         if name in not_asked:
             file.fault(path, NOT_ASKED)
 
 
-def check_known(names: Iterable[_Named], known: Collection[str], message: str) -> None:
+def check_known(names: Iterable[Named], known: Collection[str], message: str) -> None:
     """Record a fault for each of ``names`` that is not among ``known``."""
     for file, path, name in names:
         if name not in known:

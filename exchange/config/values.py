@@ -56,6 +56,9 @@ class KeySource:
     jwks_uri: str | None = None
     document: str | None = None
     """JSON text, so that the value stays frozen and hashable."""
+    metadata_template: str | None = None
+    """With ``discovery`` for one tenant of many: the issuer with ``{tenant}`` in the tenant's place. Metadata
+    may say so too, in the IdP's own words for the placeholder, where it is the same for all tenants."""
     allow_insecure_http: bool = False
     allow_private_network: bool = False
 
@@ -110,6 +113,16 @@ class Introspection:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantBinding:
+    """Which tenant of a multi-tenant IdP one ``TrustedIssuer`` is: its tokens must say so themselves, too."""
+
+    claim: ClaimPath
+    tenant: str
+    template: str
+    """The ``issuer`` of the file, in which ``{tenant}`` stands for the tenant."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """``issuers/NAME.yaml``, completed from its profile."""
 
@@ -140,6 +153,8 @@ class TrustedIssuer:
     mode: Literal["enforce", "audit"] = "enforce"
     kind: Literal["access_token", "workload"] = "access_token"
     """``workload``: its tokens are no access tokens, about no person, and taken as ``…:jwt`` alone."""
+    tenant: TenantBinding | None = None
+    """Of an issuer that was made from a template: one for each allowed tenant, all under the file's name."""
     introspection: Introspection | None = None
     answers: TrustedIssuer | None = None
     """How what this issuer answers is read, which differs from its JWTs; there where it is asked."""
