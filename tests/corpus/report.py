@@ -9,11 +9,11 @@ from tests.corpus.shapes import (
     Case,
     cases,
     issuers,
-    local_profiles,
     own_token,
     swapped,
     verdict,
 )
+from tests.profiles.token_files import local_profiles
 from tests.support.shapes import FORM_REASONS, KIND_REASONS
 
 KINDS = ("access_token", "id_token", "other")

@@ -105,7 +105,7 @@ def issuers() -> Mapping[str, TrustedIssuer]:
         f"issuer-{index}": {
             "issuer": iss,
             "profile": profile,
-            "audience": _every_audience(),
+            "audience": [*_every_audience(), iss],  # WorkOS names nobody but itself
             "keys": inline_keys(),
             "accept_weak_marker": True,
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exchange.config.profiles import shipped_profiles
-from tests.corpus.shapes import cases, issuers, local_profiles
-from tests.profiles.token_files import data, profiles
+from tests.corpus.shapes import cases, issuers
+from tests.profiles.token_files import data, local_profiles, profiles
 
 PROFILES = shipped_profiles()
 TOLERANT = {"azure-b2c", "keycloak", "pingam", "authentik"}

@@ -83,6 +83,18 @@ def data(profile: str) -> Mapping[str, Any]:
 
 
 @cache
+def local_profiles() -> tuple[str, ...]:
+    """Return the profiles that look at a token themselves and take access tokens alone, or nothing at all.
+
+    Those of workload identity tokens, and those that ask the issuer of each token, have tests of their own.
+    """
+    asking = {name for name in profiles() if "introspection" in data(name)}
+    workload = {name for name in profiles() if any(token.kind == "workload" for token in tokens(name))}
+    never = {name for name in profiles() if "never" in data(name)}
+    return tuple(name for name in profiles() if name in never or name not in asking | workload)
+
+
+@cache
 def tokens(profile: str) -> tuple[ShapedToken, ...]:
     """Return the profile's tokens with their times resolved; none when the file is not there."""
     path = DATA / f"{profile}.tokens.json"
