@@ -69,14 +69,15 @@ def _case(entry: Mapping[str, Any]) -> Case:
     )
 
 
-def _every_audience() -> list[str]:
+@cache
+def _every_audience() -> frozenset[str]:
     """Return all that any case has in ``aud`` or ``client_id``: the audience must hide no mistake about a kind."""
     named: set[str] = set()
     for case in cases():
         for claim in ("aud", "client_id"):
             value = case.claims.get(claim, [])
             named.update([value] if isinstance(value, str) else value)
-    return sorted(named)
+    return frozenset(named)
 
 
 def foreign_issuer(profile: str) -> str:
@@ -105,7 +106,7 @@ def issuers() -> Mapping[str, TrustedIssuer]:
         f"issuer-{index}": {
             "issuer": iss,
             "profile": profile,
-            "audience": [*_every_audience(), iss],  # WorkOS names nobody but itself
+            "audience": sorted({*_every_audience(), iss}),  # WorkOS names nobody but itself
             "keys": inline_keys(),
             "accept_weak_marker": True,
         }
