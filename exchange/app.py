@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from flask import Flask
 
@@ -115,13 +116,14 @@ def _start(settings: Settings, policies: Policies, metrics: Metrics) -> tuple[Fo
     try:
         foundation = Foundation(
             store=open_store(settings.store),
-            key_caches=KeyCaches(fetcher=Fetcher(), observe=metrics.key_fetch),
+            key_caches=KeyCaches(fetcher=Fetcher(), observe=metrics.key_fetch, watch=metrics.keys),
             clock=time.time,
             open_keys=lambda algorithm: SigningKeyRing.open(settings.keys, algorithm),
         )
         keys = foundation.open_keys(policies.server.signing_algorithm)
     except (ValueError, OSError) as error:
         raise SystemExit(f"The service does not start: {error}") from None
+    foundation.key_caches.retain(key_labels(policies))
     return foundation, _build(policies, foundation, keys)
 
 
@@ -159,13 +161,13 @@ class _Swap:
         def commit() -> None:
             self._built = built
             self._serving.snapshot = built.snapshot
-            self._foundation.key_caches.retain(_key_sources(policies))
+            self._foundation.key_caches.retain(key_labels(policies))
 
         return commit
 
-    def warm(self) -> None:
+    def warm(self, *, wait_seconds: float) -> None:
         """Fetch the keys of issuers that have none yet, in the background."""
-        self._built.issuers.warm()
+        self._built.issuers.warm(wait_seconds=wait_seconds)
 
     def tell(self, status: Status) -> None:
         """Have ``/readyz`` say what was not taken up."""
@@ -201,11 +203,19 @@ def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> 
     return Built(snapshot, keys, issuers)
 
 
-def _key_sources(policies: Policies) -> frozenset[KeySource]:
-    methods = (client.private_key_jwt for client in policies.clients.values())
-    return frozenset(issuer.keys for issuer in policies.issuers.values()).union(
-        method.keys for method in methods if method is not None
-    )
+def key_labels(policies: Policies) -> dict[KeySource, str]:
+    """Return what the metrics call each source of keys: the file that names it, the same in every worker.
+
+    An issuer and a client may have files of one name, and may have one source; then it is the issuer's.
+    """
+    issuers = [(issuer.name, issuer.keys) for issuer in policies.issuers.values()]
+    methods = [(f"client:{client.name}", client.private_key_jwt) for client in policies.clients.values()]
+    clients = [(name, method.keys) for name, method in methods if method is not None]
+    labels: dict[KeySource, str] = {}
+    for listed in (issuers, clients):
+        for name, source in sorted(listed, key=itemgetter(0)):
+            labels.setdefault(source, name)
+    return labels
 
 
 def _counter(metrics: Metrics) -> Callable[[Attempt, float], None]:

@@ -62,12 +62,17 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not a defect
 
 
 def token_refusal(
-    role: Role, suffix: str, *, description: str | None = None, detail: str | None = None
+    role: Role,
+    suffix: str,
+    *,
+    description: str | None = None,
+    detail: str | None = None,
+    retry_after: int | None = None,
 ) -> Refusal:
     """Return the refusal of a subject token or of its twin, the actor token: ``expired`` →
     ``…_token_expired``.
     """
-    return Refusal(f"{role}_token_{suffix}", description=description, detail=detail)
+    return Refusal(f"{role}_token_{suffix}", description=description, detail=detail, retry_after=retry_after)
 
 
 _REQUEST_IS_WRONG: Final = {

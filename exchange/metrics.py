@@ -21,6 +21,7 @@ _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 _POLICIES = "exchange_policies_info"
+_FETCHED_AT = "exchange_keys_fetched_timestamp_seconds"
 _RELOADS = ("loaded", "faulty")
 _TRIAL_OUTCOMES = ("permitted", "refused")
 
@@ -49,6 +50,7 @@ class Metrics:
             ["source", "result"],
             registry=self.registry,
         )
+        self.keys = KeyMetrics(self.registry)
         self._policies = Gauge(
             _POLICIES,
             "The policies in force; the value is 1.",
@@ -114,8 +116,63 @@ class Metrics:
         return generate_latest(_WithoutPast(MultiProcessCollector(None)))  # type: ignore[no-untyped-call]
 
 
+class KeyMetrics:
+    """What becomes of fetched keys (``exchange.trust.key_watch.KeyWatch``), by the name of their source.
+
+    Two gauges are of all workers together: how many find the source failing, and when the one with the oldest
+    keys fetched them. A moment, and not an age, because an age would be wrong as soon as it is written.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._begun = Counter(
+            "exchange_key_fetches_begun_total",
+            "Fetches of keys that were begun, by source and cause.",
+            ["source", "cause"],
+            registry=registry,
+        )
+        self._failed_lookups = Counter(
+            "exchange_key_lookups_failed_total",
+            "Requests that went without a key, by its source and cause.",
+            ["source", "cause"],
+            registry=registry,
+        )
+        self._failing = Gauge(
+            "exchange_key_source_failing",
+            "In how many workers the last fetch from a source failed.",
+            ["source"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._fetched_at = Gauge(
+            _FETCHED_AT,
+            "When keys were last fetched from a source, in epoch seconds, in the worker with the oldest.",
+            ["source"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+
+    def fetch_begun(self, source: str, cause: str) -> None:
+        """Count one fetch; ``source`` is a configured name, ``cause`` a slug of a closed set."""
+        self._begun.labels(source, cause).inc()
+
+    def fetch_ended(self, source: str, *, fetched: bool) -> None:
+        """Say whether the source is failing in this worker, and how old its keys are."""
+        self._failing.labels(source).set(int(not fetched))
+        if fetched:
+            self._fetched_at.labels(source).set_to_current_time()
+
+    def lookup_failed(self, source: str, cause: str) -> None:
+        """Count one request that went without its key; ``cause`` is a slug of a closed set."""
+        self._failed_lookups.labels(source, cause).inc()
+
+    def source_forgotten(self, source: str) -> None:
+        """Let nobody be woken by the age of keys that are not used any more."""
+        self._failing.labels(source).set(0)
+        self._fetched_at.labels(source).set(0)
+
+
 class _WithoutPast:
-    """What ``inner`` collects, without the policies that no worker serves any more.
+    """What ``inner`` collects, without the policies and the keys that no worker serves any more.
 
     Samples cannot be taken out of the files that workers share, only set to zero, and there would be one more
     with each reload.
@@ -126,6 +183,6 @@ class _WithoutPast:
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._inner.collect():
-            if metric.name == _POLICIES:
+            if metric.name in {_POLICIES, _FETCHED_AT}:
                 metric.samples = [sample for sample in metric.samples if sample.value]
             yield metric

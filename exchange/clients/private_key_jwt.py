@@ -98,12 +98,18 @@ class ClientAssertions:
         self, unverified: UnverifiedJws, client: RegisteredClient, method: PrivateKeyJwtMethod, algorithm: str
     ) -> None:
         # Only the client's configured keys; jwk, jku, x5u and x5c in the header are never looked at.
-        key_id = unverified.header.get("kid")
+        named = unverified.header.get("kid")
+        key_id = named if isinstance(named, str) else None
+        keys = self._key_caches.for_source(method.keys, f"client:{client.name}")
         try:
-            key = self._key_caches.for_source(method.keys, client.name).find(
-                key_id if isinstance(key_id, str) else None, algorithm
-            )
-            verify_signature(unverified, key, algorithm)
+            key = keys.find(key_id, algorithm)
+            try:
+                verify_signature(unverified, key, algorithm)
+            except SignatureInvalid:
+                newer = keys.find_newer(key_id, algorithm, key)  # it may have rotated under the old kid
+                if newer is None:
+                    raise
+                verify_signature(unverified, newer, algorithm)
         except KeyUnknown:
             raise authentication_failed(AuthenticationFailure.ASSERTION_KEY_UNKNOWN) from None
         except SignatureInvalid:

@@ -12,6 +12,7 @@ from exchange.reload.fingerprint import Fingerprint
 from exchange.reload.follow import Follower
 from exchange.reload.publication import Publication, Status
 from exchange.reload.watch import PolicyWatch
+from exchange.trust.issuers import WARMING_WAIT_SECONDS
 
 
 class Swap(Protocol):
@@ -26,7 +27,7 @@ class Swap(Protocol):
         Raises ``ValueError`` or ``OSError`` when they cannot be served.
         """
 
-    def warm(self) -> None: ...
+    def warm(self, *, wait_seconds: float) -> None: ...
 
     def tell(self, status: Status) -> None: ...
 
@@ -84,14 +85,18 @@ class Reloading:
             self._publication.remove()
 
     def started_in_worker(self) -> None:
-        """Say what is in force, fetch keys ahead, and follow the master from now on."""
-        self._took_up()
+        """Say what is in force, fetch keys ahead, and follow the master from now on.
+
+        It waits a little for the keys: a restart is no outage while requests wait in the listening socket,
+        and one if they come to a worker that has nothing to verify with.
+        """
+        self._took_up(wait_seconds=WARMING_WAIT_SECONDS)
         if self._publication is not None:
             Follower(self._publication, load=self._load_copy, served=self).start()
 
-    def _took_up(self) -> None:
+    def _took_up(self, *, wait_seconds: float = 0.0) -> None:
         self._metrics.policies_in_force(self._swap.sha256)
-        self._swap.warm()
+        self._swap.warm(wait_seconds=wait_seconds)
 
     def _load(self) -> tuple[Policies, Mapping[str, bytes]]:
         policies, files = load_with_files(self._directory, environ=self._environ)

@@ -12,23 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exchange.config.values import MarkerAlternative, ServerSettings, TrustedIssuer
-from exchange.errors import Refusal, token_refusal
-from exchange.jose import (
-    MalformedJws,
-    PublicKey,
-    SignatureInvalid,
-    UnverifiedJws,
-    parse_unverified,
-    verify_signature,
-)
+from exchange.errors import token_refusal
+from exchange.jose import MalformedJws, UnverifiedJws, parse_unverified
 from exchange.model import Claims, PresentedToken, Role, Secret, TokenKind, TokenTypeIdentifier, VerifiedToken
 from exchange.tokens.checks import Check, Entered, unwatched
 from exchange.tokens.claim_values import read_claims
 from exchange.tokens.classify import Classification, classify
 from exchange.tokens.delegation_claims import read_act, read_may_act
 from exchange.tokens.header_policy import check_header
+from exchange.tokens.signature import check_signature
 from exchange.tokens.times import check_times
-from exchange.trust import KeyCache, KeysUnavailable, KeyUnknown, TrustedIssuers
+from exchange.trust import KeyCache, TrustedIssuers
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""
@@ -63,7 +57,14 @@ class TokenValidator:
     def __call__(self, presented: PresentedToken, entered: Entered = unwatched) -> VerifiedToken:
         """Return what the token says, verified. Raises the ``Refusal`` of the first check that fails."""
         unverified = self.read(presented, entered)
-        _verify_signature(unverified, entered)
+        check_signature(
+            unverified.jws,
+            unverified.algorithm,
+            unverified.issuer,
+            unverified.keys,
+            role=unverified.role,
+            entered=entered,
+        )
         return self.accept(unverified, entered)
 
     def read(self, presented: PresentedToken, entered: Entered = unwatched) -> UnverifiedToken:
@@ -152,43 +153,6 @@ def _algorithm(jws: UnverifiedJws, issuer: TrustedIssuer, role: Role) -> str:
         detail = f"{algorithm} is not among the algorithms of issuer {issuer.name}"
         raise token_refusal(role, "algorithm_not_allowed", detail=detail)
     return algorithm
-
-
-def _verify_signature(unverified: UnverifiedToken, entered: Entered) -> None:
-    role, issuer = unverified.role, unverified.issuer
-    entered(Check.KEY)
-    key = _find_key(unverified.jws, unverified.algorithm, issuer, unverified.keys, role)
-    entered(Check.SIGNATURE)
-    try:
-        verify_signature(unverified.jws, key, unverified.algorithm)
-    except SignatureInvalid:
-        raise token_refusal(role, "signature_invalid", detail=f"issuer {issuer.name}") from None
-
-
-def _find_key(
-    unverified: UnverifiedJws, algorithm: str, issuer: TrustedIssuer, keys: KeyCache, role: Role
-) -> PublicKey:
-    key_id = unverified.header.get("kid")
-    try:
-        key = keys.find(str(key_id) if key_id is not None else None, algorithm)
-    except KeyUnknown:
-        raise token_refusal(role, "key_unknown", detail=f"issuer {issuer.name}") from None
-    except KeysUnavailable as unavailable:
-        detail = f"issuer {issuer.name}"
-        raise Refusal("issuer_keys_unavailable", detail=detail, retry_after=unavailable.retry_after) from None
-    if not _is_key_of(key, issuer):
-        raise token_refusal(
-            role, "key_unknown", detail=f"issuer {issuer.name}: the key is confined to another"
-        )
-    return key
-
-
-def _is_key_of(key: PublicKey, issuer: TrustedIssuer) -> bool:
-    """Entra confines some keys of a shared set to one tenant's issuer; a template there names all tenants."""
-    confined_to = key.issuer
-    if confined_to is None or "://" not in confined_to or "{" in confined_to:
-        return True
-    return confined_to == issuer.issuer
 
 
 def refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:

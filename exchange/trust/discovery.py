@@ -6,7 +6,8 @@ host and path. The first is by far the more common and is tried first.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+import time
+from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from exchange.config.values import KeySource
@@ -17,6 +18,9 @@ from exchange.strict_json import InvalidJson, parse_object
 KeysRefusal = Literal[
     "metadata_malformed", "metadata_of_another_issuer", "key_set_malformed", "no_usable_keys"
 ]
+
+DISCOVERED_SECONDS: Final = 60.0
+"""For so long after metadata without keys the next fetch may begin where that one failed."""
 
 
 class Fetch(Protocol):
@@ -35,15 +39,46 @@ class KeysRefused(Exception):  # noqa: N818  # an outcome to be handled, not a d
         self.cause = cause
 
 
-def fetch_key_set(source: KeySource, fetch: Fetch, deadline: float) -> KeySet:
-    """Return the keys of ``source``, at least one, before ``deadline`` (seconds of ``time.monotonic``).
+class KeySetFetch:
+    """Fetches the keys of ``source``. For one thread at a time.
 
-    Raises ``FetchFailed`` or ``KeysRefused``. A set without a usable key is refused: an IdP that makes
-    a mistake must not empty a cache that still holds its good keys.
+    Where the metadata came and the keys did not, the next fetch begins with the keys: every second server of
+    an IdP may be dead, and asked from the start each time, the keys would always be asked of the dead one.
     """
-    jwks_uri = source.jwks_uri or _discover_jwks_uri(source, fetch, deadline)
+
+    def __init__(self, source: KeySource, fetch: Fetch) -> None:
+        self._source = source
+        self._fetch = fetch
+        self._discovered: tuple[str, float] | None = None
+
+    def __call__(self, deadline: float) -> KeySet:
+        """Return the keys, at least one, before ``deadline`` (seconds of ``time.monotonic``).
+
+        Raises ``FetchFailed`` or ``KeysRefused``. A set without a usable key is refused: an IdP that makes
+        a mistake must not empty a cache that still holds its good keys.
+        """
+        jwks_uri = self._source.jwks_uri or self._take_discovered()
+        if jwks_uri is None:
+            jwks_uri = _discover_jwks_uri(self._source, self._fetch, deadline)
+            self._discovered = (jwks_uri, time.monotonic() + DISCOVERED_SECONDS)
+        document = _get(jwks_uri, self._source, self._fetch, deadline)
+        self._discovered = None
+        return _usable_keys(document)
+
+    def _take_discovered(self) -> str | None:
+        # Once: an IdP that moved its keys must not be looked for where they were.
+        discovered, self._discovered = self._discovered, None
+        return discovered[0] if discovered is not None and time.monotonic() < discovered[1] else None
+
+
+def fetch_key_set(source: KeySource, fetch: Fetch, deadline: float) -> KeySet:
+    """Return the keys of ``source`` as ``KeySetFetch`` does, from the start."""
+    return KeySetFetch(source, fetch)(deadline)
+
+
+def _usable_keys(document: bytes) -> KeySet:
     try:
-        keys = KeySet.from_document(_get(jwks_uri, source, fetch, deadline))
+        keys = KeySet.from_document(document)
     except InvalidKeySet:
         raise KeysRefused("key_set_malformed") from None
     if not keys:

@@ -13,53 +13,58 @@ hostile costs those who need *its* new keys, and nobody else.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from exchange.config.values import KeySource
 from exchange.jose import KeySet, PublicKey
 from exchange.outbound import FetchFailed
-from exchange.trust.discovery import Fetch, KeysRefused, fetch_key_set
+from exchange.trust.circuit import UNKNOWN_KEY_COOL_DOWN_SECONDS, Circuit, Clock, spread
+from exchange.trust.discovery import Fetch, KeySetFetch, KeysRefused
+from exchange.trust.flight import (
+    FETCH_SECONDS,
+    GRACE_SECONDS,
+    FetchLimits,
+    Flight,
+    WaitingRoom,
+    seconds_until,
+)
+from exchange.trust.key_watch import FetchCause, KeyWatch, LookupFailure
 
-Clock = Callable[[], float]
-"""Seconds since some epoch."""
 Observe = Callable[[str, str], None]
 """The label of a cache and ``fetched``, or the slug of why not: called once per fetch."""
 
-FETCH_SECONDS: Final = 5.0
-"""For metadata and keys together, and for whoever waits for them."""
 FRESH_SECONDS: Final = 5 * 60.0
 REFRESH_AFTER_SECONDS: Final = 0.8 * FRESH_SECONDS
 OLD_KEYS_WAIT_SECONDS: Final = 1.0
 """How long a request waits for a refresh before it makes do with keys that are no longer fresh."""
 LAST_GOOD_SECONDS: Final = 60 * 60.0
 """For so long after the last success the keys are used while their source is out of reach."""
-UNKNOWN_KEY_COOL_DOWN_SECONDS: Final = 10.0
-BACK_OFF_SECONDS: Final = 1.0
-MAX_BACK_OFF_SECONDS: Final = 30.0
-
-GRACE_SECONDS: Final = 0.25
-"""From the start of a fetch anybody may wait so long: a healthy IdP answers, and a burst is no outage."""
-MAX_WAITING_PER_CACHE: Final = 2
-MAX_WAITING: Final = 4
-MAX_FETCHES: Final = 32
-"""Threads that fetch at once, per process: an unverified ``iss`` may start one for each trusted issuer."""
 
 
 class KeyUnknown(Exception):  # noqa: N818  # a finding about a token, not a defect
-    """The key that the token names is not among the keys of its issuer."""
+    """The key that the token names is not among the keys of its issuer.
+
+    ``retry_after`` is in whole seconds where they were fetched before this request: the issuer may have
+    rotated since, and is asked again then. ``None`` where it was asked for this very request.
+    """
+
+    def __init__(self, cause: LookupFailure = "unknown", retry_after: int | None = None) -> None:
+        super().__init__(cause, retry_after)
+        self.cause = cause
+        self.retry_after = retry_after
 
 
 class KeysUnavailable(Exception):  # noqa: N818
     """The keys cannot be had now; ``retry_after`` is in whole seconds, at least 1."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(retry_after)
+    def __init__(self, retry_after: int, cause: LookupFailure = "source_failing") -> None:
+        super().__init__(retry_after, cause)
         self.retry_after = retry_after
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +72,11 @@ class _Held:
     """A key set and the times that go with it, replaced in one step."""
 
     keys: KeySet
+    current_until: float
+    """Until then nobody asks whether a key was replaced under its own name."""
     refresh_at: float
     old_at: float
     useless_at: float
-
-
-@dataclass(slots=True)
-class _Flight:
-    """One fetch under way, and what its waiters wait for."""
-
-    grace_until: float
-    deadline: float
-    for_unknown_key: bool
-    done: threading.Event = field(default_factory=threading.Event)
-
-
-class FetchLimits:
-    """What all caches of a process share: how many threads fetch, and how many requests wait for them."""
-
-    def __init__(
-        self,
-        *,
-        max_fetches: int = MAX_FETCHES,
-        max_waiting: int = MAX_WAITING,
-        max_waiting_per_cache: int = MAX_WAITING_PER_CACHE,
-    ) -> None:
-        self.fetches = threading.BoundedSemaphore(max_fetches)
-        self.waiting = threading.BoundedSemaphore(max_waiting)
-        self.max_waiting_per_cache = max_waiting_per_cache
 
 
 class FetchedKeys:
@@ -108,38 +90,55 @@ class FetchedKeys:
         fetch: Fetch,
         clock: Clock,
         observe: Observe,
+        watch: KeyWatch,
         limits: FetchLimits,
         jitter: Callable[[], float],
     ) -> None:
-        self._source = source
-        self._label = label
-        self._fetch = fetch
+        self.label = label
+        self._fetch_key_set = KeySetFetch(source, fetch)
         self._clock = clock
         self._observe = observe
+        self._watch = watch
         self._limits = limits
         self._jitter = jitter
-        self._waiting = threading.BoundedSemaphore(limits.max_waiting_per_cache)
+        self._waiting = WaitingRoom(limits)
         self._held: _Held | None = None
         # Below: guarded by the lock, which is never held while anything is waited for.
         self._lock = threading.Lock()
-        self._flight: _Flight | None = None
-        self._failures = 0
-        self._back_off_until = -math.inf
-        self._cool_down_until = -math.inf
+        self._flight: Flight | None = None
+        self._circuit = Circuit(clock, jitter)
 
     def find(self, key_id: str | None, algorithm: str) -> PublicKey:
+        """See ``KeyCache``."""
         held = self._held
         if held is not None and self._clock() < held.refresh_at:
             key = held.keys.find(key_id, algorithm)
             if key is not None:
                 return key
-        return self._find_with_fetch(key_id, algorithm)
+        try:
+            return self._find_with_fetch(key_id, algorithm)
+        except (KeyUnknown, KeysUnavailable) as failure:
+            self._watch.lookup_failed(self.label, failure.cause)
+            raise
+
+    def find_newer(self, key_id: str | None, algorithm: str, than: PublicKey) -> PublicKey | None:
+        """See ``KeyCache``."""
+        held = self._held
+        if held is not None and self._clock() >= held.current_until:
+            with contextlib.suppress(KeysUnavailable):
+                flight, _ = self._start_for_rotation("bad_signature")
+                if flight is not None:
+                    self._waiting.wait(flight, time.monotonic() + FETCH_SECONDS)
+            held = self._held
+        key = held.keys.find(key_id, algorithm) if held is not None else None
+        return None if key == than else key
 
     def prefetch(self) -> None:
+        """See ``KeyCache``."""
         if self._held is None:
-            flight = self._start(seen=None)
+            flight = self._start("start", seen=None)
             if flight is not None:
-                flight.done.wait(_seconds_until(flight.deadline))
+                flight.done.wait(seconds_until(flight.deadline))
 
     def _find_with_fetch(self, key_id: str | None, algorithm: str) -> PublicKey:
         give_up = time.monotonic() + FETCH_SECONDS
@@ -147,7 +146,7 @@ class FetchedKeys:
         held = self._current_keys(give_up)
         key = held.keys.find(key_id, algorithm)
         if key is None and held is before:  # else the set is a moment old, and asking again says the same
-            key = self._find_after_rotation(key_id, algorithm, give_up)
+            return self._find_after_rotation(key_id, algorithm, give_up)
         if key is None:
             raise KeyUnknown
         return key
@@ -156,134 +155,121 @@ class FetchedKeys:
         """Return keys that may be used, fetching them or having them fetched as their age asks for."""
         held, now = self._held, self._clock()
         if held is None or now >= held.useless_at:
-            flight = self._start(seen=held)
-            if flight is not None and not self._wait(flight, give_up):
-                raise KeysUnavailable(self._retry_after())
-        elif now >= held.refresh_at:
-            flight = self._start(seen=held)
-            if flight is not None and now >= held.old_at:
+            flight = self._start("needed", seen=held)
+            if flight is not None and not self._waiting.wait(flight, give_up):
+                raise self._unavailable("gave_up_waiting")
+        elif now >= held.old_at:
+            flight = self._start("overdue", seen=held)
+            if flight is not None:
                 # A key that its issuer withdrew must not live on because nobody asked for a while.
-                self._wait(flight, time.monotonic() + OLD_KEYS_WAIT_SECONDS)
+                self._waiting.wait(flight, time.monotonic() + OLD_KEYS_WAIT_SECONDS)
+        elif now >= held.refresh_at:
+            self._start("refresh", seen=held)
         held = self._held
         if held is None or self._clock() >= held.useless_at:
-            raise KeysUnavailable(self._retry_after())
+            raise self._unavailable("source_failing" if self._circuit.open else "too_many_fetches")
         return held
 
-    def _find_after_rotation(self, key_id: str | None, algorithm: str, give_up: float) -> PublicKey | None:
+    def _find_after_rotation(self, key_id: str | None, algorithm: str, give_up: float) -> PublicKey:
         """Ask once more for a key that a good set does not have: its issuer may have rotated just now."""
+        ours = False
         for _ in range(2):  # a refresh that was already under way may have asked before the rotation
-            flight = self._start_for_unknown_key()
-            if flight is not None and not self._wait(flight, give_up):
-                raise KeysUnavailable(self._retry_after())
+            flight, ours = self._start_for_rotation("unknown_key")
+            if flight is not None and not self._waiting.wait(flight, give_up):
+                raise self._unavailable("gave_up_waiting")
             held = self._held
             key = held.keys.find(key_id, algorithm) if held else None
             if key is not None:
                 return key
             if flight is None or flight.for_unknown_key:
                 break
+        with self._lock:
+            failing, retry_after = self._circuit.open, self._circuit.retry_unknown_after
         # While the source cannot be asked, "unknown" would be a guess, and final for an honest client.
-        if self._failures:
-            raise KeysUnavailable(self._retry_after())
-        return None
+        if failing:
+            raise self._unavailable("source_failing")
+        if ours:
+            raise KeyUnknown
+        raise KeyUnknown("cool_down", retry_after)
 
-    def _start(self, *, seen: _Held | None) -> _Flight | None:
+    def _unavailable(self, cause: LookupFailure) -> KeysUnavailable:
+        with self._lock:
+            return KeysUnavailable(self._circuit.retry_after, cause)
+
+    def _start(self, cause: FetchCause, *, seen: _Held | None) -> Flight | None:
         """Return the fetch under way, or a new one; ``None`` where there may be or need be none now."""
         with self._lock:
             if self._flight is not None:
                 return self._flight
-            if self._held is not seen or self._clock() < self._back_off_until:
+            if self._held is not seen or self._circuit.backs_off:
                 return None
             flight = self._new_flight(for_unknown_key=False)
-        return self._launch(flight)
+        return self._launch(flight, cause)
 
-    def _start_for_unknown_key(self) -> _Flight | None:
-        """As ``_start``, but no more often than the cool-down allows: anybody can make up a ``kid``."""
+    def _start_for_rotation(self, cause: FetchCause) -> tuple[Flight | None, bool]:
+        """As ``_start``, but no more often than the cool-down allows: anybody can make up a ``kid``.
+
+        Says too whether the fetch is a new one. Raises ``KeysUnavailable`` where no thread is left for it.
+        """
         with self._lock:
             if self._flight is not None:
-                return self._flight
-            now = self._clock()
-            if now < self._cool_down_until or now < self._back_off_until:
-                return None
+                return self._flight, False
+            if self._circuit.cools_down or self._circuit.backs_off:
+                return None, False
             flight = self._new_flight(for_unknown_key=True)
             if flight is None:
-                raise KeysUnavailable(1)
-            # Counted from here, not from the last scheduled fetch: a rotation right after that is seen too.
-            self._cool_down_until = now + UNKNOWN_KEY_COOL_DOWN_SECONDS
-        return self._launch(flight)
+                raise KeysUnavailable(1, "too_many_fetches")
+            self._circuit.begun_for_unknown_key()
+        return self._launch(flight, cause), True
 
-    def _new_flight(self, *, for_unknown_key: bool) -> _Flight | None:
+    def _new_flight(self, *, for_unknown_key: bool) -> Flight | None:
         if not self._limits.fetches.acquire(blocking=False):
             return None
         now = time.monotonic()
-        self._flight = _Flight(now + GRACE_SECONDS, now + FETCH_SECONDS, for_unknown_key)
+        self._flight = Flight(
+            now + GRACE_SECONDS, now + FETCH_SECONDS, for_unknown_key, probe=self._circuit.open
+        )
         return self._flight
 
-    def _launch(self, flight: _Flight | None) -> _Flight | None:
+    def _launch(self, flight: Flight | None, cause: FetchCause) -> Flight | None:
         if flight is not None:
+            with contextlib.suppress(Exception):  # who counts must not keep a flight from its end
+                self._watch.fetch_begun(self.label, cause)
             try:
                 threading.Thread(target=self._run, args=(flight,), name="key-fetch", daemon=True).start()
             except RuntimeError:  # no more threads to be had
                 self._settle(flight, None)
         return flight
 
-    def _run(self, flight: _Flight) -> None:
+    def _run(self, flight: Flight) -> None:
         keys: KeySet | None = None
         try:
-            keys = fetch_key_set(self._source, self._fetch, flight.deadline)
+            keys = self._fetch_key_set(flight.deadline)
             outcome = "fetched"
         except (FetchFailed, KeysRefused) as failure:
             outcome = failure.cause
         except Exception:  # noqa: BLE001  # a thread that dies would print a stranger's words, and never settle
             outcome = "internal_error"
         with contextlib.suppress(Exception):
-            self._observe(self._label, outcome)
+            self._observe(self.label, outcome)
+        with contextlib.suppress(Exception):
+            self._watch.fetch_ended(self.label, fetched=keys is not None)
         self._settle(flight, keys)
 
-    def _settle(self, flight: _Flight, keys: KeySet | None) -> None:
-        now = self._clock()
+    def _settle(self, flight: Flight, keys: KeySet | None) -> None:
         with self._lock:
             if keys is None:
-                self._failures += 1
-                seconds = min(BACK_OFF_SECONDS * 2.0 ** min(self._failures - 1, 10), MAX_BACK_OFF_SECONDS)
-                self._back_off_until = now + self._spread(seconds)
+                self._circuit.failed(for_unknown_key=flight.for_unknown_key)
             else:
-                self._failures = 0
-                self._back_off_until = -math.inf
+                self._circuit.answered()
+                now = self._clock()
                 self._held = _Held(
                     keys,
-                    refresh_at=now + self._spread(REFRESH_AFTER_SECONDS),
+                    current_until=now + UNKNOWN_KEY_COOL_DOWN_SECONDS,
+                    refresh_at=now + spread(REFRESH_AFTER_SECONDS, self._jitter),
                     old_at=now + FRESH_SECONDS,
                     useless_at=now + LAST_GOOD_SECONDS,
                 )
             self._flight = None
         self._limits.fetches.release()
         flight.done.set()
-
-    def _spread(self, seconds: float) -> float:
-        # Up to a tenth either way, so that workers and machines do not all ask at once.
-        return seconds * (0.9 + 0.2 * self._jitter())
-
-    def _wait(self, flight: _Flight, give_up: float) -> bool:
-        """Return whether the fetch ended in time. Beyond its grace only few may wait; the others give up."""
-        if flight.done.wait(_seconds_until(min(flight.grace_until, give_up))):
-            return True
-        if not self._waiting.acquire(blocking=False):
-            return False
-        try:
-            if not self._limits.waiting.acquire(blocking=False):
-                return False
-            try:
-                return flight.done.wait(_seconds_until(min(flight.deadline, give_up)))
-            finally:
-                self._limits.waiting.release()
-        finally:
-            self._waiting.release()
-
-    def _retry_after(self) -> int:
-        with self._lock:
-            seconds = self._back_off_until - self._clock()
-        return max(1, math.ceil(seconds)) if math.isfinite(seconds) else 1
-
-
-def _seconds_until(monotonic: float) -> float:
-    return max(0.0, monotonic - time.monotonic())

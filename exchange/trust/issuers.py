@@ -15,6 +15,8 @@ from exchange.trust.key_cache import KeyCache, KeyCaches, prefetch_all
 MAX_WARMED: Final = 64
 """Issuers whose keys are fetched before the first request; those beyond are fetched when first needed."""
 _WARMING_THREADS: Final = 4
+WARMING_WAIT_SECONDS: Final = 1.0
+"""A worker that has just started waits so long for its keys before it takes requests."""
 
 
 class TrustedIssuers:
@@ -46,11 +48,12 @@ class TrustedIssuers:
             found = self._found[iss] = (issuer, self._caches.for_source(issuer.keys, issuer.name))
         return found
 
-    def warm(self) -> None:
+    def warm(self, *, wait_seconds: float = 0.0) -> None:
         """Fetch the keys of the first enabled issuers in the background. Call it after ``fork``.
 
+        Returns when that is done, or after ``wait_seconds``: an IdP that is slow keeps nobody from starting.
         Those of an issuer whose tokens are never accepted are not needed, and its name may be no URL.
         """
         asked = (one for one in self._issuers.values() if one.enabled and one.profile.never is None)
         caches = [self._caches.for_source(issuer.keys, issuer.name) for issuer in islice(asked, MAX_WARMED)]
-        prefetch_all(iter(caches), threads=min(_WARMING_THREADS, len(caches)))
+        prefetch_all(caches, threads=_WARMING_THREADS, wait_seconds=wait_seconds)

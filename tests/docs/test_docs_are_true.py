@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from marshmallow import Schema, fields
 
 import exchange
-from exchange import config
+from exchange import config, name_lookup
 from exchange.cli import main
 from exchange.config.audience_file import AudienceSchema
 from exchange.config.client_file import ClientSchema, _SecretSchema
@@ -38,8 +38,9 @@ from exchange.matchers import MATCHER_NAMES
 from exchange.metrics import Metrics
 from exchange.outbound import FetchFailure
 from exchange.stores import sqlite, store
-from exchange.trust import fetched_keys, issuers
+from exchange.trust import circuit, discovery, fetched_keys, flight, issuers
 from exchange.trust.discovery import KeysRefusal
+from exchange.trust.key_watch import FetchCause, LookupFailure
 from exchange.web.token_request import _INSTEAD
 from tests.docs.pages import (
     DOCS,
@@ -196,6 +197,9 @@ class TestOperating:
         metrics = Metrics()
         metrics.attempt("issued", "", 0.1)
         metrics.key_fetch("demo", "fetched")
+        metrics.keys.fetch_begun("demo", "start")
+        metrics.keys.fetch_ended("demo", fetched=True)
+        metrics.keys.lookup_failed("demo", "unknown")
         metrics.policies_in_force("0" * 64)
         rows = re.findall(r"^\| `(exchange_\w+)` \| \w+ \| ([^|]*) \|", OPERATING, re.MULTILINE)
         documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
@@ -235,9 +239,13 @@ class TestOperating:
     def test_the_timings_are_those_of_the_code(self) -> None:
         rows = re.findall(r"^\| [^|]+ \| `([A-Z_]+)` \| ([0-9.]+) \|$", OPERATING, re.MULTILINE)
         documented = {name: float(number) for name, number in rows}
-        keys = {name for name in vars(fetched_keys) if name.endswith("_SECONDS") or name.startswith("MAX_")}
-        real = {name: getattr(fetched_keys, name) for name in keys} | {
-            "MAX_WARMED": issuers.MAX_WARMED,
+        rooms = (circuit, discovery, fetched_keys, flight, issuers, name_lookup)
+        real = {
+            name: value
+            for room in rooms
+            for name, value in vars(room).items()
+            if name.endswith("_SECONDS") or name.startswith("MAX_")
+        } | {
             "BUSY_TIMEOUT": sqlite.BUSY_TIMEOUT,
             "RETRY_AFTER": store.RETRY_AFTER,
             "GRACE": store.GRACE,
@@ -249,6 +257,11 @@ class TestOperating:
         results = {"internal_error", *get_args(FetchFailure), *get_args(KeysRefusal)}
 
         assert results <= set(first_cells(section(OPERATING, "Metrics")))
+
+    def test_every_cause_that_keys_are_counted_by_is_explained(self) -> None:
+        explained = set(first_cells(section(OPERATING, "Metrics")))
+
+        assert {*get_args(FetchCause), *get_args(LookupFailure)} <= explained
 
     def test_the_procfile_is_shown_as_it_is(self) -> None:
         assert (REPOSITORY / "Procfile").read_text() in blocks(OPERATING, "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -7,7 +8,7 @@ import pytest
 
 from exchange.config.values import KeySource
 from exchange.outbound import Fetcher, FetchFailed
-from exchange.trust.discovery import KeysRefused, fetch_key_set, metadata_urls
+from exchange.trust.discovery import KeySetFetch, KeysRefused, fetch_key_set, metadata_urls
 from tests.support import keys
 from tests.support.hostile_idp import HostileIdp, answer, json_of, raw
 
@@ -208,3 +209,66 @@ def test_metadata_and_keys_share_one_deadline(idp):
 
 def test_a_source_that_names_nothing_fetches_nothing():
     assert cause_of(KeySource()) == "url_refused"
+
+
+# --- an IdP of which every second answer fails ------------------------------------------------------------------
+
+
+def flapping(idp: HostileIdp, issuer: str):
+    """Let every second request fail, whatever it asks for: one of two servers is dead."""
+    count = itertools.count(1)
+    for path, behave in list(idp.behaviours.items()):
+
+        def every_second(request, behave=behave):
+            (behave if next(count) % 2 else answer(500))(request)
+
+        idp.on(path, every_second)
+    return KeySetFetch(by_discovery(issuer), Fetcher())
+
+
+def test_an_idp_of_which_every_second_answer_fails_is_no_trap(idp):
+    again = flapping(idp, idp.serve_issuer(keys.public_jwk("ES256")))
+    with pytest.raises(FetchFailed):
+        again(time.monotonic() + 5)
+    assert again(time.monotonic() + 5).find("ES256-a", "ES256")
+    assert idp.hits == {"/.well-known/openid-configuration": 1, "/jwks": 2}
+
+
+def test_after_keys_came_the_metadata_is_asked_for_again(idp):
+    fetches = KeySetFetch(by_discovery(idp.serve_issuer(keys.public_jwk("ES256"))), Fetcher())
+    for _ in range(3):
+        assert fetches(time.monotonic() + 5)
+    assert idp.hits == {"/.well-known/openid-configuration": 3, "/jwks": 3}
+
+
+def test_keys_that_moved_are_looked_for_where_they_were_only_once(idp):
+    issuer = idp.serve_issuer(keys.public_jwk("ES256"))
+    fetches = KeySetFetch(by_discovery(issuer), Fetcher())
+    idp.on("/jwks", answer(500))
+    for _ in range(2):
+        with pytest.raises(FetchFailed):
+            fetches(time.monotonic() + 5)
+    moved = idp.on("/moved", json_of({"keys": [keys.public_jwk("ES256", "b")]}))
+    idp.on("/.well-known/openid-configuration", json_of({"issuer": issuer, "jwks_uri": moved}))
+    assert fetches(time.monotonic() + 5).find("ES256-b", "ES256")
+    assert idp.hits["/jwks"] == 2
+
+
+def test_metadata_is_remembered_for_a_minute_and_not_beyond_a_refused_document(idp, monkeypatch):
+    fetches = KeySetFetch(by_discovery(idp.serve_issuer(keys.public_jwk("ES256"))), Fetcher())
+    good = idp.behaviours["/jwks"]
+    for spoilt, again in ((answer(500), True), (answer(body=b"no keys"), False)):
+        idp.hits.clear()
+        idp.on("/jwks", spoilt)
+        with pytest.raises((FetchFailed, KeysRefused)):
+            fetches(time.monotonic() + 5)
+        idp.on("/jwks", good)
+        assert fetches(time.monotonic() + 5)
+        assert idp.hits["/.well-known/openid-configuration"] == (1 if again else 2)
+    monkeypatch.setattr("exchange.trust.discovery.DISCOVERED_SECONDS", 0.0)
+    idp.hits.clear()
+    idp.on("/jwks", answer(500))
+    for _ in range(2):
+        with pytest.raises(FetchFailed):
+            fetches(time.monotonic() + 5)
+    assert idp.hits["/.well-known/openid-configuration"] == 2

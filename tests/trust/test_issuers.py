@@ -169,3 +169,36 @@ def test_ten_thousand_issuers_cost_nothing_until_they_are_asked_for():
     tracemalloc.stop()
     assert size < 100_000
     assert issuers.get("https://idp.example/9999") is not None
+
+
+def test_a_worker_that_starts_waits_for_its_keys_and_not_for_long(idp):
+    quick = [idp.serve_issuer(keys.public_jwk("ES256"), path=f"/{number}") for number in range(6)]
+    issuers = trusted(*(issuer(one) for one in quick))
+    issuers.warm(wait_seconds=20)
+    assert all(idp.hits[f"/{number}/jwks"] == 1 for number in range(6))
+    hanging = idp.on("/hang/.well-known/openid-configuration", idp.hang)
+    started = time.monotonic()
+    trusted(issuer(hanging.removesuffix("/.well-known/openid-configuration"))).warm(wait_seconds=0.2)
+    assert 0.1 < time.monotonic() - started < 2
+    idp.let_go.set()
+
+
+def test_workers_do_not_ask_all_idps_in_the_same_order():
+    def order():
+        asked = []
+
+        class Listing:
+            def get(self, url: str, **_: object) -> bytes:
+                asked.append(url)
+                return json.dumps({"keys": [keys.public_jwk("ES256")]}).encode()
+
+        many = [
+            issuer(f"https://{n}.example", keys_from=KeySource(jwks_uri=f"https://{n}.example/jwks"))
+            for n in range(30)
+        ]
+        trusted(*many, caches=KeyCaches(Listing())).warm(wait_seconds=20)
+        return asked
+
+    orders = [order() for _ in range(3)]
+    assert all(sorted(one) == sorted(orders[0]) for one in orders)
+    assert len({tuple(one) for one in orders}) > 1

@@ -10,14 +10,9 @@ import pytest
 from exchange.config.values import KeySource
 from exchange.outbound import Fetcher
 from exchange.trust import KeyCaches, KeysUnavailable, KeyUnknown
-from exchange.trust.fetched_keys import (
-    FRESH_SECONDS,
-    LAST_GOOD_SECONDS,
-    MAX_BACK_OFF_SECONDS,
-    REFRESH_AFTER_SECONDS,
-    UNKNOWN_KEY_COOL_DOWN_SECONDS,
-)
-from exchange.trust.key_cache import FetchLimits
+from exchange.trust.circuit import MAX_BACK_OFF_SECONDS, UNKNOWN_KEY_COOL_DOWN_SECONDS
+from exchange.trust.fetched_keys import FRESH_SECONDS, LAST_GOOD_SECONDS, REFRESH_AFTER_SECONDS
+from exchange.trust.key_cache import FetchLimits, since_boot
 from tests.support import keys
 from tests.support.hostile_idp import HostileIdp, answer, json_of
 
@@ -41,16 +36,40 @@ class Clock:
         self.now += seconds
 
 
+class Counting:
+    """A ``KeyWatch`` that keeps what it is told."""
+
+    def __init__(self):
+        self.begun = []
+        self.ended = []
+        self.failed = []
+        self.forgotten = []
+
+    def fetch_begun(self, source, cause):
+        self.begun.append((source, cause))
+
+    def fetch_ended(self, source, *, fetched):
+        self.ended.append((source, fetched))
+
+    def lookup_failed(self, source, cause):
+        self.failed.append((source, cause))
+
+    def source_forgotten(self, source):
+        self.forgotten.append(source)
+
+
 class Bench:
     """One process: its caches, its clock and what they reported."""
 
     def __init__(self, **limits):
         self.clock = Clock()
         self.outcomes = queue.Queue()
+        self.watch = Counting()
         self.caches = KeyCaches(
             Fetcher(),
             self.clock,
             observe=lambda label, outcome: self.outcomes.put((label, outcome)),
+            watch=self.watch,
             limits=FetchLimits(**limits),
             jitter=lambda: 0.5,
         )
@@ -245,7 +264,7 @@ def test_the_back_off_is_spread_so_that_workers_do_not_ask_together():
         caches = KeyCaches(Fetcher(), Clock(), jitter=lambda jitter=jitter: jitter)
         cache = caches.for_source(KeySource(jwks_uri="ftp://refused/"))
         unavailable(cache)
-        spread.add(round(cache._back_off_until - 1_000_000.0, 3))
+        spread.add(round(cache._circuit._back_off_until - 1_000_000.0, 3))
     assert spread == {0.9, 1.0, 1.1}
 
 
@@ -369,7 +388,7 @@ def test_who_looked_before_a_fetch_ended_does_not_start_another(idp, bench):
     cache = bench.cache(publish(idp, A))
     assert has(cache, "ES256-a")
     bench.outcome(cache)
-    assert cache._start(seen=None) is None  # as a request does that found no keys a moment ago
+    assert cache._start("needed", seen=None) is None  # as a request does that found no keys a moment ago
     assert idp.hits["/jwks"] == 1
 
 
@@ -398,6 +417,121 @@ def test_an_unknown_kid_is_no_verdict_while_the_idp_cannot_be_asked(idp, bench):
     assert unavailable(cache, "ES256-b")
     assert has(cache, "ES256-a")
     assert idp.hits["/jwks"] == 2
+
+
+def refusal_of_unknown(cache, kid="made-up"):
+    with pytest.raises(KeyUnknown) as info:
+        cache.find(kid, "ES256")
+    return info.value
+
+
+def test_unknown_is_final_for_who_asked_and_open_for_who_came_in_the_cool_down(idp, bench):
+    """The issuer may have rotated since it was asked for somebody else's made-up ``kid``: when to try again."""
+    cache = bench.cache(publish(idp, A))
+    assert has(cache, "ES256-a")
+    asked = refusal_of_unknown(cache)
+    assert (asked.cause, asked.retry_after) == ("unknown", None)
+    publish(idp, A, B)
+    bench.clock.pass_(3)
+    in_between = refusal_of_unknown(cache, "ES256-b")
+    assert (in_between.cause, in_between.retry_after) == ("cool_down", 7)
+    bench.clock.pass_(in_between.retry_after)
+    assert has(cache, "ES256-b")
+    assert bench.watch.failed == [("idp", "unknown"), ("idp", "cool_down")]
+    assert idp.hits["/jwks"] == 3
+
+
+def test_a_flood_delays_a_rotation_by_no_more_than_the_cool_down(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    assert has(cache, "ES256-a")
+    for second in range(60):
+        for number in range(20):
+            assert unknown(cache, f"made-up-{second}-{number}")
+        if second == 31:
+            publish(idp, A, B)
+        if second > 31 and second % 10 == 0:  # from the first cool-down that ends after the rotation
+            assert has(cache, "ES256-b")
+        assert has(cache, "ES256-a")
+        bench.clock.pass_(1)
+    assert idp.hits["/jwks"] == 1 + 6
+
+
+def test_a_flood_that_meets_a_failing_issuer_is_bounded_by_the_back_off(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    assert has(cache, "ES256-a")
+    idp.on("/jwks", answer(500))
+    for _ in range(120):
+        for number in range(5):
+            unavailable(cache, f"made-up-{number}")
+        assert has(cache, "ES256-a")
+        bench.clock.pass_(1)
+    assert idp.hits["/jwks"] == 1 + 8  # after 0, 1, 3, 7, 15, 31, 61, 91 seconds
+    assert {cause for _, cause in bench.watch.failed} == {"source_failing"}
+
+
+def test_a_fetch_that_failed_is_no_answer_and_the_rotation_is_seen_after_the_back_off(idp, bench):
+    """A flapping IdP: the time to wait that is told is one after which the key can be had."""
+    cache = bench.cache(publish(idp, A))
+    assert has(cache, "ES256-a")
+    idp.on("/jwks", answer(500))
+    wait = unavailable(cache, "ES256-b")
+    publish(idp, A, B)
+    bench.clock.pass_(wait)
+    assert has(cache, "ES256-b")
+
+
+# --- a key that is replaced under its own name ------------------------------------------------------------------
+
+
+def newer(cache, key, kid):
+    found = cache.find_newer(kid, "ES256", key)
+    return found and found.key.public_numbers()
+
+
+def named(jwk, kid):
+    return {name: value for name, value in jwk.items() if name != "kid"} | ({"kid": kid} if kid else {})
+
+
+@pytest.mark.parametrize("kid", ["the-key", None])
+def test_a_new_key_under_the_old_name_is_found_within_the_cool_down(idp, bench, kid):
+    cache = bench.cache(publish(idp, named(A, kid)))
+    old = cache.find(kid, "ES256")
+    publish(idp, named(B, kid))
+    assert newer(cache, old, kid) is None  # what was fetched a moment ago is what there is
+    assert idp.hits["/jwks"] == 1
+    bench.clock.pass_(UNKNOWN_KEY_COOL_DOWN_SECONDS)
+    found = newer(cache, old, kid)
+    assert found == keys.private_key("ES256", "b").public_key().public_numbers()
+    assert cache.find(kid, "ES256").key.public_numbers() == found
+    assert bench.watch.begun == [("idp", "needed"), ("idp", "bad_signature")]
+
+
+def test_a_flood_of_bad_signatures_is_one_fetch_per_cool_down_and_shares_it_with_unknown_kids(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    key = cache.find("ES256-a", "ES256")
+    for second in range(30):
+        for _ in range(10):
+            assert newer(cache, key, "ES256-a") is None
+            assert unknown(cache) or second == 0
+        bench.clock.pass_(1)
+    assert idp.hits["/jwks"] == 1 + 3
+
+
+def test_a_bad_signature_is_no_outage_when_the_issuer_cannot_be_asked(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    key = cache.find("ES256-a", "ES256")
+    idp.on("/jwks", answer(500))
+    bench.clock.pass_(UNKNOWN_KEY_COOL_DOWN_SECONDS)
+    assert newer(cache, key, "ES256-a") is None
+    assert has(cache, "ES256-a")
+
+
+def test_a_key_that_is_gone_is_replaced_by_none(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    key = cache.find("ES256-a", "ES256")
+    publish(idp, B)
+    bench.clock.pass_(UNKNOWN_KEY_COOL_DOWN_SECONDS)
+    assert newer(cache, key, "ES256-a") is None
 
 
 # --- who waits, and for whom ------------------------------------------------------------------------------------
@@ -433,7 +567,7 @@ def test_beyond_a_few_nobody_waits_for_a_cold_cache(idp, bench):
     waiting = [threading.Thread(target=in_threads, args=(1, lambda: has(cache, "ES256-a"))) for _ in range(2)]
     for thread in waiting:
         thread.start()
-    while cache._waiting._value:
+    while cache._waiting._ours._value:
         time.sleep(0.001)
     started = time.monotonic()
     assert {unavailable(cache) for _ in range(20)} == {1}
@@ -452,7 +586,7 @@ def test_a_hanging_idp_does_not_delay_the_keys_of_another(idp, bench):
     ]
     for thread in waiting:
         thread.start()
-    while hanging._waiting._value:
+    while hanging._waiting._ours._value:
         time.sleep(0.001)
     started = time.monotonic()
     assert has(healthy, "ES256-a")
@@ -470,7 +604,7 @@ def test_a_process_has_few_waiters_altogether(idp):
     second = bench.cache(idp.on("/second", idp.hang))
     waiting = threading.Thread(target=in_threads, args=(1, lambda: has(first, "ES256-a")))
     waiting.start()
-    while first._waiting._value == 2:
+    while first._waiting._ours._value == 2:
         time.sleep(0.001)
     started = time.monotonic()
     assert unavailable(second) == 1
@@ -516,6 +650,58 @@ def test_a_resolver_that_hangs_holds_up_no_request_beyond_the_deadline(bench, mo
     started = time.monotonic()
     unavailable(cache)
     assert time.monotonic() - started < 2
+    let_go.set()
+
+
+def test_nobody_waits_long_for_a_source_that_failed_before(idp, bench, monkeypatch):
+    """The probe that asks whether it is back costs a moment, not five seconds of two threads each time."""
+    monkeypatch.setattr("exchange.trust.fetched_keys.GRACE_SECONDS", 0.05)
+    cache = bench.cache(idp.on("/jwks", answer(500)))
+    wait = unavailable(cache)
+    idp.on("/jwks", idp.hang)
+    bench.clock.pass_(wait)
+    started = time.monotonic()
+    for _ in range(5):
+        unavailable(cache)
+    assert time.monotonic() - started < 2
+    assert idp.hits["/jwks"] == 2
+    publish(idp, A)
+    idp.let_go.set()
+    bench.outcome(cache)  # of the first
+    bench.outcome(cache)
+    bench.clock.pass_(5)
+    assert has(cache, "ES256-a") or unavailable(cache)
+    assert ("idp", "gave_up_waiting") in bench.watch.failed
+
+
+def test_a_name_that_never_resolves_keeps_no_flight_and_no_thread(bench, monkeypatch):
+    monkeypatch.setattr("exchange.trust.fetched_keys.FETCH_SECONDS", 0.1)
+    let_go = threading.Event()
+
+    def resolve(host, _port):
+        if host.startswith("hang"):
+            let_go.wait(20)
+        return ["127.0.0.1"]
+
+    outcomes = []
+    caches = KeyCaches(
+        Fetcher(resolve=resolve),
+        bench.clock,
+        observe=lambda _, outcome: outcomes.append(outcome),
+        limits=FetchLimits(max_fetches=2),
+    )
+    hanging = [caches.for_source(KeySource(jwks_uri=f"https://hang-{n}.test/"), f"h{n}") for n in range(2)]
+    for _ in range(6):  # three times as often as there are threads that may fetch
+        for cache in hanging:
+            unavailable(cache)
+            while cache._flight is not None:
+                time.sleep(0.001)
+        bench.clock.pass_(MAX_BACK_OFF_SECONDS * 2)
+    assert outcomes == ["lookup_timeout"] * 12
+    with HostileIdp() as idp:
+        url = publish(idp, A).replace("127.0.0.1", "idp.test")
+        monkeypatch.setattr("exchange.trust.fetched_keys.FETCH_SECONDS", 5.0)
+        assert has(caches.for_source(KeySource(jwks_uri=url, allow_insecure_http=True)), "ES256-a")
     let_go.set()
 
 
@@ -567,6 +753,65 @@ def test_threads_that_fetch_do_not_keep_the_process_alive(idp, bench):
     waiting.join()
 
 
+def test_who_counts_cannot_keep_a_fetch_from_its_end(idp, bench, monkeypatch):
+    def breaks(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench.watch, "fetch_begun", breaks)
+    monkeypatch.setattr(bench.watch, "fetch_ended", breaks)
+    assert has(bench.cache(publish(idp, A)), "ES256-a")
+
+
+# --- what is counted --------------------------------------------------------------------------------------------
+
+
+def test_every_fetch_is_counted_by_its_cause(idp, bench):
+    cache = bench.cache(publish(idp, A))
+    cache.prefetch()
+    bench.outcome(cache)
+    bench.clock.pass_(REFRESH_AFTER_SECONDS + 1)
+    assert has(cache, "ES256-a")
+    bench.outcome(cache)
+    bench.clock.pass_(FRESH_SECONDS)
+    assert has(cache, "ES256-a")
+    bench.outcome(cache)
+    unknown(cache)
+    bench.outcome(cache)
+    bench.clock.pass_(LAST_GOOD_SECONDS)
+    assert has(cache, "ES256-a")
+    assert [cause for _, cause in bench.watch.begun] == [
+        "start",
+        "refresh",
+        "overdue",
+        "unknown_key",
+        "needed",
+    ]
+    assert bench.watch.ended == [("idp", True)] * 5
+
+
+def test_a_source_that_fails_and_comes_back_is_told_of(idp, bench):
+    cache = bench.cache(idp.on("/jwks", answer(500)))
+    wait = unavailable(cache)
+    publish(idp, A)
+    bench.clock.pass_(wait)
+    assert has(cache, "ES256-a")
+    assert bench.watch.ended == [("idp", False), ("idp", True)]
+    assert bench.watch.failed == [("idp", "source_failing")]
+
+
+def test_a_process_without_threads_left_says_so(idp):
+    bench = Bench(max_fetches=1)
+    first = bench.cache(idp.on("/first", idp.hang), "first")
+    waiting = threading.Thread(target=in_threads, args=(1, lambda: has(first, "ES256-a")))
+    waiting.start()
+    while not idp.hits["/first"]:
+        time.sleep(0.001)
+    unavailable(bench.cache(publish(idp, A), "second"))
+    assert bench.watch.failed == [("second", "too_many_fetches")]
+    idp.let_go.set()
+    waiting.join()
+
+
 # --- one cache for each source ----------------------------------------------------------------------------------
 
 
@@ -599,3 +844,24 @@ def test_inline_keys_are_never_fetched(bench):
 @pytest.mark.parametrize("document", ["", "{}", "[]", '{"keys":[]}', '{"keys":[{}]}'])
 def test_inline_keys_that_are_none_are_trusted_with_nothing(bench, document):
     assert unknown(bench.caches.for_source(KeySource(document=document)), "ES256-a")
+
+
+def test_labels_are_given_by_the_policies_and_not_by_who_asks_first(idp, bench):
+    url = publish(idp, A)
+    source, other = KeySource(jwks_uri=url, allow_insecure_http=True), KeySource(jwks_uri=url + "?b")
+    bench.caches.retain({source: "acme", other: "client:acme"})
+    assert has(bench.caches.for_source(source, "somebody"), "ES256-a")
+    unavailable(bench.caches.for_source(other, "somebody"))
+    assert [name for name, _ in bench.watch.begun] == ["acme", "client:acme"]
+    bench.caches.retain({source: "renamed"})
+    unknown(bench.caches.for_source(source))
+    assert bench.watch.begun[-1] == ("renamed", "unknown_key")
+    assert bench.watch.forgotten == ["acme", "client:acme"]
+    assert has(bench.caches.for_source(source), "ES256-a")
+    assert idp.hits["/jwks"] == 2  # its keys outlived the change
+
+
+def test_keys_age_while_the_machine_sleeps():
+    """Withdrawn keys must not be fresh after a night with the lid closed."""
+    assert since_boot() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1)
+    assert KeyCaches(Fetcher())._clock is since_boot
