@@ -17,6 +17,7 @@ from exchange.audit import Attempt, AuditTrail
 from exchange.clients.authenticate import ClientAuthenticator
 from exchange.config.load import PolicyFaults, load
 from exchange.config.values import KeySource, Policies
+from exchange.introspection import Introspections
 from exchange.issuance.mint import Minter
 from exchange.issuance.signing_keys import SigningKeyRing
 from exchange.line_writer import LineWriter
@@ -52,6 +53,7 @@ class Foundation:
 
     store: Store
     key_caches: KeyCaches
+    introspections: Introspections
     clock: Callable[[], float]
     open_keys: Callable[[str], SigningKeyRing]
     """Opens the keys for an algorithm; raises ``ValueError`` or ``OSError``."""
@@ -113,10 +115,12 @@ def _load(settings: Settings) -> Policies:
 
 
 def _start(settings: Settings, policies: Policies, metrics: Metrics) -> tuple[Foundation, Built]:
+    fetcher = Fetcher()
     try:
         foundation = Foundation(
             store=open_store(settings.store),
-            key_caches=KeyCaches(fetcher=Fetcher(), observe=metrics.key_fetch, watch=metrics.keys),
+            key_caches=KeyCaches(fetcher=fetcher, observe=metrics.key_fetch, watch=metrics.keys),
+            introspections=Introspections(fetcher, observer=metrics.introspections),
             clock=time.time,
             open_keys=lambda algorithm: SigningKeyRing.open(settings.keys, algorithm),
         )
@@ -162,6 +166,7 @@ class _Swap:
             self._built = built
             self._serving.snapshot = built.snapshot
             self._foundation.key_caches.retain(key_labels(policies))
+            self._foundation.introspections.retain(policies.issuers.values())
 
         return commit
 
@@ -179,7 +184,12 @@ def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> 
     own = own_issuer(policies, keys.public_jwks())
     issuers = TrustedIssuers(policies.issuers, foundation.key_caches, own)
     exchange = TokenExchange(
-        validate=TokenValidator(issuers=issuers, server=policies.server, clock=foundation.clock),
+        validate=TokenValidator(
+            issuers=issuers,
+            server=policies.server,
+            clock=foundation.clock,
+            introspections=foundation.introspections,
+        ),
         decide=PolicyDecider(policies),
         mint=Minter(issuer=urls.issuer, keys=keys, clock=foundation.clock),
     )

@@ -51,6 +51,7 @@ class Metrics:
             registry=self.registry,
         )
         self.keys = KeyMetrics(self.registry)
+        self.introspections = IntrospectionMetrics(self.registry)
         self._policies = Gauge(
             _POLICIES,
             "The policies in force; the value is 1.",
@@ -169,6 +170,32 @@ class KeyMetrics:
         """Let nobody be woken by the age of keys that are not used any more."""
         self._failing.labels(source).set(0)
         self._fetched_at.labels(source).set(0)
+
+
+class IntrospectionMetrics:
+    """What issuers answer about tokens (``exchange.introspection.Observer``), by the names of their files."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._asked = Counter(
+            "exchange_introspections_total",
+            "Questions to an issuer about a token, by its file's name and result.",
+            ["issuer", "result"],
+            registry=registry,
+        )
+        self._kept = Counter(
+            "exchange_introspection_cache_hits_total",
+            "Tokens about which an issuer was not asked again, by its file's name.",
+            ["issuer"],
+            registry=registry,
+        )
+
+    def introspection(self, issuer: str, result: str) -> None:
+        """Count one question; ``result`` is active, inactive, or a slug of a closed set."""
+        self._asked.labels(issuer, result).inc()
+
+    def introspection_cache_hit(self, issuer: str) -> None:
+        """Count one question that need not be put."""
+        self._kept.labels(issuer).inc()
 
 
 class _WithoutPast:

@@ -14,6 +14,7 @@ import click
 from exchange.cli.given import given_object, given_text, loaded_policies, policies_directory
 from exchange.cli.recorded_request import explain_again
 from exchange.config.values import Policies
+from exchange.introspection import Introspections
 from exchange.issuance.key_files import KeyFault, read_keys
 from exchange.jose import public_jwk
 from exchange.model import Role, Secret, TokenTypeIdentifier
@@ -31,7 +32,9 @@ _TYPE_URN = "urn:ietf:params:oauth:token-type:"
 
 @click.command("explain")
 @click.option("--client", metavar="ID", help="The client_id; it counts as authenticated.")
-@click.option("--subject-token", metavar="@FILE", help="The token, signed; its issuer's keys are fetched.")
+@click.option(
+    "--subject-token", metavar="@FILE", help="The token; its issuer's keys are fetched, or it is asked."
+)
 @click.option("--claims", metavar="@FILE", help="In its place the claims of the subject token, as JSON.")
 @click.option("--issuer", metavar="NAME", help="The file in issuers/ that gives --claims their iss.")
 @click.option("--header", metavar="JSON", help="The header that goes with --claims, such as its typ.")
@@ -66,9 +69,11 @@ def command(policies: Path | None, *, as_json: bool, **options: Any) -> None:
 def _explain(options: dict[str, Any], policies: Policies) -> Explanation:
     now, fetches = time.time(), _Fetches()
     asked = _request(options, policies, now)
+    fetcher = Fetcher()
     rehearsal = Rehearsal(
         policies,
-        key_caches=KeyCaches(Fetcher(), observe=fetches),
+        key_caches=KeyCaches(fetcher, observe=fetches),
+        introspections=Introspections(fetcher, observer=fetches),
         now=now,
         public_jwks=_own_keys(asked, policies),
     )
@@ -97,16 +102,24 @@ def _own_keys(asked: RehearsalRequest, policies: Policies) -> Mapping[str, Any]:
 
 
 class _Fetches:
-    """What became of each fetch of keys: the first thing to know when there are none."""
+    """What became of each fetch of keys and each question: the first thing to know of an outage."""
 
     def __init__(self) -> None:
-        self._seen: list[dict[str, str]] = []
+        self._fetched: list[dict[str, str]] = []
+        self._asked: list[dict[str, str]] = []
 
     def __call__(self, issuer: str, outcome: str) -> None:
-        self._seen.append({"issuer": issuer, "outcome": outcome})
+        self._fetched.append({"issuer": issuer, "outcome": outcome})
+
+    def introspection(self, issuer: str, result: str) -> None:
+        self._asked.append({"issuer": issuer, "outcome": result})
+
+    def introspection_cache_hit(self, issuer: str) -> None:
+        """An actor token that is the subject token."""
 
     def to_json(self) -> dict[str, object]:
-        return {"key_fetches": self._seen} if self._seen else {}
+        found = {"key_fetches": self._fetched, "introspections": self._asked}
+        return {name: seen for name, seen in found.items() if seen}
 
 
 def _request(options: dict[str, Any], policies: Policies, now: float) -> RehearsalRequest:

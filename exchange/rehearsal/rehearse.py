@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from exchange.audit import Attempt
 from exchange.config.values import Policies, RegisteredClient
 from exchange.errors import Refusal
+from exchange.introspection import Introspections
 from exchange.issuance.mint import Minter
 from exchange.jose import SigningKey, generate_signing_key
 from exchange.model import IssuedToken, PresentedToken, Role, Secret, TokenExchangeRequest, VerifiedToken
@@ -18,6 +19,7 @@ from exchange.policy.decide import Decision, PolicyDecider
 from exchange.rehearsal.believed import NO_KEYS
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.checks import Check
+from exchange.tokens.unverified import UnverifiedToken
 from exchange.tokens.validate import TokenValidator
 from exchange.trust import KeyCaches, TrustedIssuers, own_issuer
 from exchange.web.form import Form
@@ -48,6 +50,8 @@ class Examined:
     checks: tuple[Check, ...]
     """Those that were made, in order; the last of them failed where ``verified`` is ``None``."""
     verified: VerifiedToken | None
+    read: UnverifiedToken | None = None
+    """What was checked: the token taken apart or, where its issuer was asked, its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,9 @@ class Answer:
 class Rehearsal:
     """Answers requests by ``policies``, as of ``now`` (seconds since the epoch).
 
-    ``key_caches`` fetches keys for tokens that are signed, and ``public_jwks`` are our own; for unsigned ones
-    nothing is ever fetched.
+    ``key_caches`` fetches keys for tokens that are signed, and ``public_jwks`` are our own; with
+    ``introspections`` issuers are asked about tokens that they alone can read. For unsigned tokens nothing is
+    ever fetched, and nobody is asked.
     """
 
     def __init__(
@@ -77,12 +82,14 @@ class Rehearsal:
         key_caches: KeyCaches,
         now: float,
         public_jwks: Mapping[str, Any] = NO_KEYS,
+        introspections: Introspections | None = None,
     ) -> None:
         self._policies = policies
         self._validator = TokenValidator(
             issuers=TrustedIssuers(policies.issuers, key_caches, own_issuer(policies, public_jwks)),
             server=policies.server,
             clock=lambda: now,
+            introspections=introspections,
         )
         self._decide = PolicyDecider(policies)
         self._mint = Minter(
@@ -132,18 +139,16 @@ class _WatchedValidator:
     def __call__(self, presented: PresentedToken) -> VerifiedToken:
         role = presented.role
         checks: list[Check] = []
-        verified = None
+        verified = read = None
+        unsigned = role in self._unsigned
         try:
-            verified = self._validate(presented, checks)
+            read = self._validator.read(presented, checks.append)
+            if not unsigned:
+                read = self._validator.vouch(read, checks.append)
+            verified = self._validator.accept(read, checks.append)
         finally:
-            unsigned = role in self._unsigned
-            self.examined.append(Examined(role, presented.token, unsigned, tuple(checks), verified))
+            self.examined.append(Examined(role, presented.token, unsigned, tuple(checks), verified, read))
         return verified
-
-    def _validate(self, presented: PresentedToken, checks: list[Check]) -> VerifiedToken:
-        if presented.role not in self._unsigned:
-            return self._validator(presented, checks.append)
-        return self._validator.accept(self._validator.read(presented, checks.append), checks.append)
 
 
 class _WatchedDecider:

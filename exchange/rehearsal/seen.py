@@ -16,7 +16,8 @@ from exchange.policy.trace import seen
 from exchange.rehearsal.believed import believed_issuers
 from exchange.rehearsal.rehearse import Examined
 from exchange.tokens.checks import Check
-from exchange.tokens.classify import classify
+from exchange.tokens.opaque import as_answer, classify_jwt, is_asked_about
+from exchange.tokens.unverified import UnverifiedToken
 
 Outcome = Literal["ok", "failed", "not checked"]
 
@@ -42,6 +43,8 @@ class _Material:
     claims: Claims
     issuer: TrustedIssuer | None
     now: float
+    judged: UnverifiedToken | None
+    """What the checks looked at, which is an answer where the issuer was asked."""
 
 
 def checks_seen(examined: Examined, policies: Policies, *, now: float) -> list[CheckSeen]:
@@ -57,11 +60,12 @@ def checks_seen(examined: Examined, policies: Policies, *, now: float) -> list[C
 
 def _is_skipped(check: Check, examined: Examined) -> bool:
     reached = examined.unsigned and Check.TIMES in examined.checks
-    return reached and check in {Check.KEY, Check.SIGNATURE}
+    asked = examined.read is not None and is_asked_about(examined.read)
+    return reached and check in ({Check.INTROSPECTION} if asked else {Check.KEY, Check.SIGNATURE})
 
 
 def _one(check: Check, material: _Material, *, failed: bool) -> CheckSeen:
-    if material.unsigned and check in {Check.KEY, Check.SIGNATURE}:
+    if material.unsigned and check in {Check.KEY, Check.SIGNATURE, Check.INTROSPECTION}:
         return CheckSeen(check, "not checked", "there are claims alone")
     return CheckSeen(check, "failed" if failed else "ok", _SHOWN[check](material))
 
@@ -72,9 +76,14 @@ def _material(examined: Examined, policies: Policies, now: float) -> _Material:
         header, claims = jws.header, jws.claims
     except MalformedJws:
         header = claims = NO_CLAIMS
-    iss = claims.get("iss")
-    issuer = believed_issuers(policies).get(iss) if isinstance(iss, str) else None
-    return _Material(examined.token, examined.unsigned, header, claims, issuer, now)
+    judged = examined.read
+    if judged is None:
+        iss = claims.get("iss")
+        issuer = believed_issuers(policies).get(iss) if isinstance(iss, str) else None
+    else:
+        judged = as_answer(judged) if examined.unsigned else judged
+        claims, issuer = judged.jws.claims, judged.issuer
+    return _Material(examined.token, examined.unsigned, header, claims, issuer, now, judged)
 
 
 def readable(value: object) -> str:
@@ -110,6 +119,11 @@ def _profile(material: _Material) -> str:
     return material.issuer.profile.name if material.issuer else ""
 
 
+def _introspection(material: _Material) -> str:
+    asked = material.judged is not None and not material.judged.issuer.introspection
+    return "active, and what follows is the answer" if asked else "no answer that counts"
+
+
 def _times(material: _Material) -> str:
     at = {name: material.claims.get(name) for name in ("iat", "nbf", "exp")}
     return ", ".join(
@@ -118,9 +132,10 @@ def _times(material: _Material) -> str:
 
 
 def _kind(material: _Material) -> str:
-    if material.issuer is None:
+    if material.judged is None:
         return ""
-    found = classify(material.header, material.claims, material.issuer)
+    judged = material.judged
+    found = classify_jwt(judged.jws.header, judged.jws.claims, judged.issuer)
     return f"{found.kind.value}, evidence: {found.evidence}"
 
 
@@ -157,6 +172,7 @@ _SHOWN: Final[Mapping[Check, Callable[[_Material], str]]] = {
     Check.ALGORITHM: _algorithm,
     Check.KEY: lambda material: _members(material.header, ("kid",)),
     Check.SIGNATURE: lambda _material: "",
+    Check.INTROSPECTION: _introspection,
     Check.PROFILE: _profile,
     Check.TIMES: _times,
     Check.KIND: _kind,

@@ -39,6 +39,8 @@ def _lines(parts: Mapping[str, Any]) -> Iterator[str]:
     yield from _checks("actor_token", parts)
     for fetch in parts.get("key_fetches", ()):
         yield f"keys of {fetch['issuer']}: {fetch['outcome']}"
+    for asked in parts.get("introspections", ()):
+        yield f"{asked['issuer']} was asked: {asked['outcome']}"
     yield from _decision(parts.get("decision") or {})
     yield from _refusal(parts.get("refusal"))
     yield from _issued(parts.get("issued"))

@@ -16,6 +16,8 @@ class Check(StrEnum):
     ALGORITHM = "algorithm"
     KEY = "key"
     SIGNATURE = "signature"
+    INTROSPECTION = "introspection"
+    """In place of key and signature: its issuer is asked."""
     TIMES = "times"
     KIND = "kind"
     CLAIMS = "claims"

@@ -9,68 +9,74 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from exchange.config.values import MarkerAlternative, ServerSettings, TrustedIssuer
+from exchange.config.values import ServerSettings, TrustedIssuer
 from exchange.errors import token_refusal
+from exchange.introspection import Introspections
 from exchange.jose import MalformedJws, UnverifiedJws, parse_unverified
-from exchange.model import Claims, PresentedToken, Role, Secret, TokenKind, TokenTypeIdentifier, VerifiedToken
+from exchange.model import (
+    NO_CLAIMS,
+    Claims,
+    PresentedToken,
+    Role,
+    Secret,
+    VerifiedToken,
+)
 from exchange.tokens.checks import Check, Entered, unwatched
 from exchange.tokens.claim_values import read_claims
-from exchange.tokens.classify import Classification, classify
+from exchange.tokens.classify import classify
 from exchange.tokens.delegation_claims import read_act, read_may_act
 from exchange.tokens.header_policy import check_header
+from exchange.tokens.kinds import require_kind
+from exchange.tokens.opaque import (
+    OpaqueTokens,
+    as_answer,
+    classify_jwt,
+    is_asked_about,
+    is_opaque,
+    read_opaque,
+)
 from exchange.tokens.signature import check_signature
+from exchange.tokens.tenants import check_tenant, refuse_unknown
 from exchange.tokens.times import check_times
+from exchange.tokens.unverified import UnverifiedToken
 from exchange.trust import KeyCache, TrustedIssuers
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""
 
-_REFUSED_KINDS = {
-    TokenKind.ID_TOKEN: "is_id_token",
-    TokenKind.OTHER: "is_other_kind",
-    TokenKind.UNPROVEN: "kind_unproven",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
-    """A well-formed token that names a trusted issuer. Anybody can write one: no signature is verified."""
-
-    jws: UnverifiedJws
-    role: Role
-    issuer: TrustedIssuer
-    keys: KeyCache
-    algorithm: str
-    declared: TokenTypeIdentifier
+_OPAQUE = (
+    "no JWT at all: an opaque token, whose issuer alone knows what it says; to have it asked, write"
+    " opaque_tokens_from in the client's file"
+)
 
 
 class TokenValidator:
     """Verifies subject and actor tokens alike: an actor token is held to every rule of a subject token."""
 
-    def __init__(self, *, issuers: TrustedIssuers, server: ServerSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        issuers: TrustedIssuers,
+        server: ServerSettings,
+        clock: Clock,
+        introspections: Introspections | None = None,
+    ) -> None:
         self._issuers = issuers
+        self._opaque = OpaqueTokens(introspections)
         self._skew = server.clock_skew
         self._clock = clock
 
     def __call__(self, presented: PresentedToken, entered: Entered = unwatched) -> VerifiedToken:
         """Return what the token says, verified. Raises the ``Refusal`` of the first check that fails."""
-        unverified = self.read(presented, entered)
-        check_signature(
-            unverified.jws,
-            unverified.algorithm,
-            unverified.issuer,
-            unverified.keys,
-            role=unverified.role,
-            entered=entered,
-        )
-        return self.accept(unverified, entered)
+        return self.accept(self.vouch(self.read(presented, entered), entered), entered)
 
     def read(self, presented: PresentedToken, entered: Entered = unwatched) -> UnverifiedToken:
         """Return the token taken apart, with the issuer that it says it is from; nothing is believed yet."""
         role = presented.role
         entered(Check.FORM)
+        if presented.opaque_tokens_from is not None and is_opaque(presented.token):
+            return self._read_opaque(presented, entered)
         jws = _parse(presented.token, role)
         entered(Check.HEADER)
         check_header(jws.header, role)
@@ -81,19 +87,33 @@ class TokenValidator:
         entered(Check.ALGORITHM)
         return UnverifiedToken(jws, role, issuer, keys, _algorithm(jws, issuer, role), presented.declared)
 
+    def vouch(self, unverified: UnverifiedToken, entered: Entered = unwatched) -> UnverifiedToken:
+        """Return the token with somebody's word for it: its signature, or what its issuer answers."""
+        jws, role, issuer = unverified.jws, unverified.role, unverified.issuer
+        if not is_asked_about(unverified):
+            check_signature(jws, unverified.algorithm, issuer, unverified.keys, role=role, entered=entered)
+            return unverified
+        if not unverified.is_opaque:
+            entered(Check.KIND)  # before anybody is asked: `active` is said of ID tokens, too
+            require_kind(classify_jwt(jws.header, jws.claims, issuer), issuer, role, unverified.declared)
+        entered(Check.INTROSPECTION)
+        return self._opaque.vouched(unverified)
+
     def accept(self, signed: UnverifiedToken, entered: Entered = unwatched) -> VerifiedToken:
         """Return what a token says, all that stands behind its signature checked.
 
-        The caller has verified the signature, or rehearses: ``exchange test`` has no signatures, and nothing
+        The caller has had it vouched for, or rehearses: ``exchange test`` has no signatures, and nothing
         that is accepted so ever reaches a client.
         """
+        signed = as_answer(signed)
         role, issuer, header, claims = signed.role, signed.issuer, signed.jws.header, signed.jws.claims
         entered(Check.TIMES)
         validity = check_times(claims, issuer, role, now=self._clock(), skew=self._skew)
         entered(Check.KIND)
         classification = classify(header, claims, issuer)
-        _require_access_token(classification, issuer, role)
+        require_kind(classification, issuer, role, signed.declared)
         entered(Check.CLAIMS)
+        check_tenant(claims, issuer, role)
         values = read_claims(claims, issuer, role)
         entered(Check.AUDIENCE)
         check_audience(values.audience, issuer, role)
@@ -122,6 +142,15 @@ class TokenValidator:
             in_audit_mode=issuer.mode == "audit",
         )
 
+    def _read_opaque(self, presented: PresentedToken, entered: Entered) -> UnverifiedToken:
+        entered(Check.ISSUER)
+        issuer, keys = read_opaque(presented, self._issuers)
+        refuse_disabled(issuer, presented.role)
+        entered(Check.PROFILE)
+        refuse_unrecognisable(issuer, presented.role)
+        jws = UnverifiedJws(presented.token, NO_CLAIMS, NO_CLAIMS)
+        return UnverifiedToken(jws, presented.role, issuer, keys, "", presented.declared, is_opaque=True)
+
     def _issuer(self, unverified_claims: Claims, role: Role) -> tuple[TrustedIssuer, KeyCache]:
         """``iss`` is a key into the configured issuers and nothing else: it is never fetched from."""
         iss = unverified_claims.get("iss")
@@ -131,9 +160,8 @@ class TokenValidator:
             raise token_refusal(role, "claim_malformed", detail="iss is not a string")
         trusted = self._issuers.get(iss)
         if trusted is None:
-            raise token_refusal(role, "issuer_not_trusted")
-        if not trusted[0].enabled:
-            raise token_refusal(role, "issuer_disabled", detail=f"issuer {trusted[0].name}")
+            raise refuse_unknown(iss, self._issuers, role)
+        refuse_disabled(trusted[0], role)
         return trusted
 
 
@@ -142,7 +170,7 @@ def _parse(token: Secret, role: Role) -> UnverifiedJws:
         return parse_unverified(token)
     except MalformedJws as malformed:
         opaque = malformed.cause == "malformed" and "." not in token.reveal()
-        detail = "no JWT at all: an opaque token, whose issuer alone knows what it says" if opaque else None
+        detail = _OPAQUE if opaque else None
         raise token_refusal(role, malformed.cause, detail=detail) from None
 
 
@@ -155,6 +183,11 @@ def _algorithm(jws: UnverifiedJws, issuer: TrustedIssuer, role: Role) -> str:
     return algorithm
 
 
+def refuse_disabled(issuer: TrustedIssuer, role: Role) -> None:
+    if not issuer.enabled:
+        raise token_refusal(role, "issuer_disabled", detail=f"issuer {issuer.name}")
+
+
 def refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:
     """Even ``at+jwt`` is no proof where one function makes both kinds of token.
 
@@ -164,24 +197,6 @@ def refuse_unrecognisable(issuer: TrustedIssuer, role: Role) -> None:
     if issuer.profile.never is not None:
         detail = f"profile {issuer.profile.name}: {issuer.profile.never}"
         raise token_refusal(role, "issuer_unrecognisable", detail=detail)
-
-
-def _require_access_token(classification: Classification, issuer: TrustedIssuer, role: Role) -> None:
-    """RFC 8725 §3.12: what was issued as another kind is never taken for an access token."""
-    if classification.kind is TokenKind.ACCESS_TOKEN:
-        return
-    markers = "; or ".join(_readable(alternative) for alternative in issuer.marker)
-    raise token_refusal(
-        role,
-        _REFUSED_KINDS[classification.kind],
-        detail=f"evidence: {classification.evidence}. Access tokens of issuer {issuer.name} (profile"
-        f" {issuer.profile.name}) are marked by {markers}. {issuer.profile.advice}",
-    )
-
-
-def _readable(alternative: MarkerAlternative) -> str:
-    headers = (f"header {condition}" for condition in alternative.header)
-    return " and ".join((*headers, *(f"claim {condition}" for condition in alternative.claims)))
 
 
 def check_audience(audience: frozenset[str], issuer: TrustedIssuer, role: Role) -> None:

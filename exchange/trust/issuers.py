@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
+from exchange.config.tenant_template import templates_of
 from exchange.config.values import TrustedIssuer
 from exchange.trust.key_cache import KeyCache, KeyCaches, prefetch_all
 
@@ -33,6 +34,8 @@ class TrustedIssuers:
         self._caches = caches
         self._own = own
         self._found: dict[str, tuple[TrustedIssuer, KeyCache]] = {}
+        self._templates = {one.tenant.template: one for one in issuers.values() if one.tenant is not None}
+        self._by_name = {issuer.name: issuer.issuer for issuer in issuers.values()}
 
     def get(self, iss: str) -> tuple[TrustedIssuer, KeyCache] | None:
         """Return the issuer that is configured as exactly ``iss``, and its keys; ``None`` when there is none.
@@ -48,12 +51,34 @@ class TrustedIssuers:
             found = self._found[iss] = (issuer, self._caches.for_source(issuer.keys, issuer.name))
         return found
 
+    def of_another_tenant(self, iss: str) -> TrustedIssuer | None:
+        """Return an issuer made from a template that ``iss`` fits too, with a tenant that is not allowed.
+
+        For the refusal alone. One look-up for each part of ``iss``, however many issuers there are.
+        """
+        if not self._templates:
+            return None
+        found = (self._templates.get(template) for template in templates_of(iss))
+        return next((issuer for issuer in found if issuer is not None), None)
+
+    def named(self, name: str) -> tuple[TrustedIssuer, KeyCache] | None:
+        """Return the issuer of the file ``name``, as ``get``; ``None`` when there is no such file."""
+        iss = self._by_name.get(name)
+        return self.get(iss) if iss is not None else None
+
     def warm(self, *, wait_seconds: float = 0.0) -> None:
         """Fetch the keys of the first enabled issuers in the background. Call it after ``fork``.
 
         Returns when that is done, or after ``wait_seconds``: an IdP that is slow keeps nobody from starting.
-        Those of an issuer whose tokens are never accepted are not needed, and its name may be no URL.
         """
-        asked = (one for one in self._issuers.values() if one.enabled and one.profile.never is None)
+        asked = (one for one in self._issuers.values() if one.enabled and _needs_keys(one))
         caches = [self._caches.for_source(issuer.keys, issuer.name) for issuer in islice(asked, MAX_WARMED)]
         prefetch_all(caches, threads=_WARMING_THREADS, wait_seconds=wait_seconds)
+
+
+def _needs_keys(issuer: TrustedIssuer) -> bool:
+    """Not where no token is ever accepted: its name may be no URL. Not where the issuer vouches for each."""
+    asked = issuer.introspection
+    if asked is not None and asked.every_token and not asked.signed_response:
+        return False
+    return issuer.profile.never is None
