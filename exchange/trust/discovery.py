@@ -10,6 +10,7 @@ import time
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
+from exchange.config.tenant_template import as_template
 from exchange.config.values import KeySource
 from exchange.jose import InvalidKeySet, KeySet
 from exchange.outbound import FetchFailed
@@ -111,12 +112,20 @@ def _discover_jwks_uri(source: KeySource, fetch: Fetch, deadline: float) -> str:
     except (InvalidJson, UnicodeDecodeError):
         raise KeysRefused("metadata_malformed") from None
     # RFC 8414 §3.3, OpenID Connect Discovery §4.3: identical. Else one tenant of a host speaks for another.
-    if metadata.get("issuer") != issuer:
+    if not _is_of(metadata.get("issuer"), source):
         raise KeysRefused("metadata_of_another_issuer")
     jwks_uri = metadata.get("jwks_uri")
     if not isinstance(jwks_uri, str):
         raise KeysRefused("metadata_malformed")
     return jwks_uri
+
+
+def _is_of(named: object, source: KeySource) -> bool:
+    """Entra's metadata may name every tenant's issuer: ours, with ``{tenantid}`` in the tenant's place."""
+    if named == source.discovery:
+        return True
+    template = source.metadata_template
+    return template is not None and isinstance(named, str) and as_template(named) == template
 
 
 def _get(url: str, source: KeySource, fetch: Fetch, deadline: float) -> bytes:
