@@ -43,9 +43,25 @@ def test_the_issuer_file_of_a_page_loads_as_it_stands(profile):
 
 
 INDEX = (PAGES / "README.md").read_text("utf-8")
+ROWS = {
+    match[1]: match[0] for match in re.finditer(r"^\| \[`([a-z0-9-]+)`\]\(\1\.md\) \|.*", INDEX, re.MULTILINE)
+}
 
 
 def test_the_index_has_a_row_for_each_profile_and_for_no_other():
-    named = re.findall(r"^\| \[`([a-z0-9-]+)`\]\(\1\.md\) \|", INDEX, re.MULTILINE)
-    assert sorted(named) == list(profiles())
-    assert len(named) == len(set(named))
+    assert sorted(ROWS) == list(profiles())
+    assert INDEX.count("\n| [`") == len(ROWS)
+
+
+def test_the_index_says_which_profiles_are_weak_and_which_never_accept():
+    never = section(INDEX, "Never")
+    asking = section(INDEX, "Profiles that ask the issuer")
+    assert {name for name, row in ROWS.items() if "| weak" in row} == {
+        n for n in profiles() if "weak" in data(n)
+    }
+    assert {name for name, row in ROWS.items() if row in never} == {
+        n for n in profiles() if "never" in data(n)
+    }
+    assert {name for name, row in ROWS.items() if row in asking} == {
+        n for n in profiles() if "introspection" in data(n)
+    }
