@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from exchange.config.values import MarkerAlternative, TrustedIssuer
 from exchange.model import Claims, TokenKind
@@ -27,7 +28,7 @@ class Classification:
     kind: TokenKind
     evidence: str
     marker: str | None = None
-    """The label of the marker alternative that held; ``None`` unless the token is an access token."""
+    """The label of the marker alternative that held; ``None`` unless the token is what its issuer makes."""
 
 
 def classify(header: Claims, claims: Claims, issuer: TrustedIssuer) -> Classification:
@@ -39,9 +40,9 @@ def classify(header: Claims, claims: Claims, issuer: TrustedIssuer) -> Classific
     return (
         _by_header_type(declared)
         or _by_self_description(claims)
-        or _by_structure(claims)
+        or _by_structure(claims, issuer)
         or _by_hash(claims)
-        or _by_marker(header, declared, claims, issuer)
+        or _PROOFS[issuer.kind](header, declared, claims, issuer)
     )
 
 
@@ -107,9 +108,11 @@ def _strings(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()
 
 
-def _by_structure(claims: Claims) -> Classification | None:
+def _by_structure(claims: Claims, issuer: TrustedIssuer) -> Classification | None:
     """Step 3. Other kinds that the same keys sign, some of which fill every claim of RFC 9068."""
     for tell in signs.TELLS:
+        if tell.kind == signs.WORKLOAD and issuer.kind == "workload":
+            continue  # what refuses an access token is what is asked for here
         if tell.found(claims):
             return Classification(TokenKind.OTHER, tell.evidence)
     return None
@@ -137,6 +140,30 @@ def _by_marker(header: Claims, declared: str | None, claims: Claims, issuer: Tru
     if held:
         return Classification(TokenKind.ACCESS_TOKEN, f"marker {held[0].label}", held[0].label)
     return Classification(TokenKind.UNPROVEN, "unproven")
+
+
+def _by_workload_marker(
+    header: Claims, declared: str | None, claims: Claims, issuer: TrustedIssuer
+) -> Classification:
+    """Step 5 for workload tokens. GitLab signs its users' ID tokens with the keys of its jobs' tokens.
+
+    Neither ``at+jwt`` nor a claim that says access token makes one of it: a workload's issuer issues none.
+    """
+    if declared == signs.ACCESS_TOKEN_TYPE:
+        return Classification(TokenKind.OTHER, f"header.typ={declared}")
+    if described := next(_self_descriptions(claims), None):  # all others were refused in step 2
+        return Classification(TokenKind.OTHER, described.evidence)
+    for name in signs.LOGIN_CLAIMS:
+        if name in claims:
+            return Classification(TokenKind.ID_TOKEN, f"claim.{name}")
+    for alternative in issuer.marker:
+        if _holds(alternative, header, claims):
+            return Classification(TokenKind.WORKLOAD, f"marker {alternative.label}", alternative.label)
+    return Classification(TokenKind.UNPROVEN, "unproven")
+
+
+_PROOFS: Final = {"access_token": _by_marker, "workload": _by_workload_marker}
+"""By the ``kind`` of the issuer."""
 
 
 def _holds(alternative: MarkerAlternative, header: Claims, claims: Claims) -> bool:

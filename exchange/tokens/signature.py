@@ -7,6 +7,7 @@ from exchange.errors import Refusal, token_refusal
 from exchange.jose import PublicKey, SignatureInvalid, UnverifiedJws, verify_signature
 from exchange.model import Role
 from exchange.tokens.checks import Check, Entered
+from exchange.tokens.tenants import is_key_of
 from exchange.trust import KeyCache, KeysUnavailable, KeyUnknown
 
 
@@ -28,7 +29,11 @@ def check_signature(
     except SignatureInvalid:
         # A new key under the old kid, or no kid at all: that rotation shows nowhere else.
         newer = keys.find_newer(_key_id(unverified), algorithm, key)
-        if newer is None or not _is_key_of(newer, issuer) or not _is_signed_by(newer, unverified, algorithm):
+        if (
+            newer is None
+            or not is_key_of(newer, issuer, unverified.claims)
+            or not _is_signed_by(newer, unverified, algorithm)
+        ):
             raise token_refusal(role, "signature_invalid", detail=f"issuer {issuer.name}") from None
 
 
@@ -44,7 +49,7 @@ def _find_key(
         raise token_refusal(role, "key_unknown", detail=detail, retry_after=unknown.retry_after) from None
     except KeysUnavailable as unavailable:
         raise Refusal("issuer_keys_unavailable", detail=detail, retry_after=unavailable.retry_after) from None
-    if not _is_key_of(key, issuer):
+    if not is_key_of(key, issuer, unverified.claims):
         raise token_refusal(role, "key_unknown", detail=f"{detail}: the key is confined to another")
     return key
 
@@ -52,14 +57,6 @@ def _find_key(
 def _key_id(unverified: UnverifiedJws) -> str | None:
     key_id = unverified.header.get("kid")
     return str(key_id) if key_id is not None else None
-
-
-def _is_key_of(key: PublicKey, issuer: TrustedIssuer) -> bool:
-    """Entra confines some keys of a shared set to one tenant's issuer; a template there names all tenants."""
-    confined_to = key.issuer
-    if confined_to is None or "://" not in confined_to or "{" in confined_to:
-        return True
-    return confined_to == issuer.issuer
 
 
 def _is_signed_by(key: PublicKey, unverified: UnverifiedJws, algorithm: str) -> bool:

@@ -103,6 +103,11 @@ HASH_CLAIMS: Final = ("c_hash", "s_hash", "at_hash")
 NONCE: Final = "nonce"
 """The one ID-token hint that some products put into access tokens, too: ``tolerate`` may name it alone."""
 
+LOGIN_CLAIMS: Final = (NONCE, "auth_time")
+"""OpenID Connect Core §2: somebody signed in. Access tokens may say so too, and no workload ever does."""
+
+WORKLOAD: Final = "workload identity token"
+
 
 @dataclass(frozen=True, slots=True)
 class Tell:
@@ -155,8 +160,8 @@ TELLS: Final = (
     *_any_of("request object", "response_type", "redirect_uri"),
     *_without_subject("authorization response", "code", "state"),
     Tell("self-issued token or client assertion", "iss=sub", _is_self_issued),
-    _subject_starts("workload identity token", "spiffe://"),
-    _subject_starts("workload identity token", "system:serviceaccount:"),
+    _subject_starts(WORKLOAD, "spiffe://"),
+    _subject_starts(WORKLOAD, "system:serviceaccount:"),
     _subject_starts("machine token", "mch_"),
     Tell("UMA requesting party token", "claim.authorization.permissions", _has_uma_permissions),
 )

@@ -232,7 +232,7 @@ class TestKeys:
         ("confined_to", "passes"),
         [
             (ISSUER, True),
-            ("https://idp.example/{tenantid}/v2.0", True),
+            ("https://idp.example/{tenantid}/v2.0", False),
             ("CN=Some CA", True),
             ("https://other.example", False),
         ],

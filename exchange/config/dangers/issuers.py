@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
+from exchange.config.binding import binds_subject, leaves_strangers_out, shared_issuer
 from exchange.config.dangers.matching import MUTABLE_CLAIMS, Danger, last_part, pattern_dangers
 from exchange.config.policy_file import PolicyFile
 from exchange.config.values import MarkerAlternative, Policies, Rule, TrustedIssuer
+from exchange.config.workload_fields import strangers_message
 from exchange.matchers import Condition
 
 # Every JWT has these, the ID token too: a marker of them alone tells nothing apart.
 _REGISTERED_CLAIMS: Final = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
 _UNTELLING_HEADERS: Final = frozenset({"alg", "kid", "x5t", "x5c", "jku"})
-_ALL_TENANTS: Final = "common|organizations|consumers|9188040d-6c67-4c5b-b112-36a304b66dad"
-_SHARED_ISSUERS: Final = tuple(
-    (re.compile(pattern), title)
-    for pattern, title in (
-        (r"https://token\.actions\.githubusercontent\.com(/.*)?", "GitHub Actions"),
-        (r"https://gitlab\.com/?", "gitlab.com"),
-        (r"https://oidc\.circleci\.com/.*", "CircleCI"),
-        (r"https://agent\.buildkite\.com/?", "Buildkite"),
-        (r"https://app\.terraform\.io/?", "Terraform Cloud"),
-        (r"https://accounts\.google\.com/?", "Google"),
-        (rf"https://login\.microsoftonline\.com/({_ALL_TENANTS})(/.*)?", "Microsoft for all tenants"),
-        (rf"https://sts\.windows\.net/({_ALL_TENANTS})(/.*)?", "Microsoft for all tenants"),
-    )
-)
-_BINDING = re.compile(r"sub|oid|tid|hd|tenant|.*[_-]id", re.ASCII)
-_NOBODYS_VALUE: Final = "a value that nobody has: 7f3a"
 
 
 def issuer_dangers(file: PolicyFile, issuer: TrustedIssuer, policies: Policies) -> Iterator[Danger]:
     """Yield the dangers of the issuer that ``file`` describes."""
     yield from _subject(issuer)
     yield from _marker(file, issuer)
-    yield from _shared(issuer, policies)
-    if issuer.subject_format == "plain" and len(policies.issuers) > 1:
+    yield from _strangers(issuer, policies)
+    yield from _anybody_s_workload(issuer, policies)
+    yield from _subjects_of_tenants(issuer, policies)
+    if issuer.subject_format == "plain" and len({other.name for other in policies.issuers.values()}) > 1:
         text = "another issuer's person may have the same sub; leave it `qualified`, which is NAME|sub"
         yield ("subject_format",), text
     if issuer.keys.allow_private_network:
@@ -85,28 +72,36 @@ def _proofs(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
     return (condition for condition in conditions if condition.matcher.proves_presence)
 
 
-def _shared(issuer: TrustedIssuer, policies: Policies) -> Iterator[Danger]:
-    """Any stranger can get a token of such an issuer with our audience in it: they prove nothing."""
-    title = next((title for shared, title in _SHARED_ISSUERS if shared.fullmatch(issuer.issuer)), None)
-    if issuer.profile.never is not None:
-        return  # none of its tokens passes, a stranger's neither
-    if title is None or any(_binds(condition) for condition in issuer.require):
+def _strangers(issuer: TrustedIssuer, policies: Policies) -> Iterator[Danger]:
+    """Any stranger can get a token of a shared issuer with our audience in it: it proves nothing."""
+    tenants = [other for other in policies.issuers.values() if other.name == issuer.name]
+    shared = next((found for one in tenants if (found := shared_issuer(one.issuer))), None)
+    # Of an issuer that is never believed no token passes, a stranger's neither.
+    if shared is None or issuer.profile.never is not None or leaves_strangers_out(issuer.require, shared):
         return
-    rules = [rule for rule in _permissions(policies) if issuer.name in (rule.subject_issuers or ())]
-    if not rules or not all(any(_binds(condition) for condition in rule.subject_claims) for rule in rules):
-        text = f"strangers get tokens of {title} too, and no subject is bound; `require` a sub, a tenant"
-        yield ("issuer",), f"{text}, or the id of an owner, project or organisation"
+    rules = _rules_of(issuer, policies)
+    if not rules or not all(leaves_strangers_out(rule.subject_claims, shared) for rule in rules):
+        yield ("issuer",), strangers_message(shared)
 
 
-def _permissions(policies: Policies) -> Iterator[Rule]:
+def _anybody_s_workload(issuer: TrustedIssuer, policies: Policies) -> Iterator[Danger]:
+    """At an issuer of one's own: every pod of the cluster has such a token."""
+    if issuer.kind != "workload" or shared_issuer(issuer.issuer) or binds_subject(issuer.require):
+        return
+    if not all(binds_subject(rule.subject_claims) for rule in _rules_of(issuer, policies)):
+        text = "a rule takes the token of any workload of this issuer; name whose it must be, by sub in"
+        yield ("issuer",), f"{text} `require`, or in `subject.claims` of every rule"
+
+
+def _subjects_of_tenants(issuer: TrustedIssuer, policies: Policies) -> Iterator[Danger]:
+    tenants = [other for other in policies.issuers.values() if other.name == issuer.name]
+    if issuer.tenant is not None and len(tenants) > 1 and issuer.tenant.claim not in issuer.subject:
+        text = "two tenants may each have such a subject, and would be one person here; name the tenant too"
+        yield ("tenant", "claim"), f"{text}: `subject: {{claim: [{issuer.tenant.claim}, ...]}}`"
+
+
+def _rules_of(issuer: TrustedIssuer, policies: Policies) -> list[Rule]:
+    """Return the rules that permit something to tokens of ``issuer``."""
     targets = {target.name: target for target in policies.targets.values()}
-    return (rule for target in targets.values() for rule in target.rules if rule.deny is None)
-
-
-def _binds(condition: Condition) -> bool:
-    matcher = condition.matcher
-    return (
-        _BINDING.fullmatch(last_part(str(condition.path))) is not None
-        and matcher.name not in {"present", "type"}
-        and not matcher.matches(_NOBODYS_VALUE)
-    )
+    permissions = (rule for target in targets.values() for rule in target.rules if rule.deny is None)
+    return [rule for rule in permissions if issuer.name in (rule.subject_issuers or ())]
