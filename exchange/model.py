@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 Claims = Mapping[str, object]
 """The members of a JSON object, read-only."""
@@ -80,6 +81,28 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The certificate of a mutual TLS connection, as a trusted proxy vouches for it (RFC 8705, RFC 9440)."""
+
+    der: bytes
+    x5t_s256: str
+    """Base64url of the SHA-256 of ``der`` (RFC 8705 §3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SenderProof:
+    """What this request has *proved* to hold; a constrained token is taken with its own proof alone."""
+
+    jkt: str | None = None
+    """Thumbprint of the key of a verified DPoP proof (RFC 9449 §6.1)."""
+    x5t_s256: str | None = None
+    """Thumbprint of the certificate that the request came over (RFC 8705 §3.1)."""
+
+
+NO_PROOF: Final = SenderProof()
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """How the caller says who it is, as sent and not yet believed (RFC 6749 §2.3, RFC 7521 §4.2)."""
 
@@ -91,6 +114,8 @@ class ClientCredentials:
     client_secret: Secret | None = None
     client_assertion_type: str | None = None
     client_assertion: Secret | None = None
+    certificate: ClientCertificate | None = None
+    """Believed, for it comes from a proxy that is configured as trusted; nothing else ever becomes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +144,7 @@ class PresentedToken:
     opaque_tokens_from: str | None = None
     """The file under ``policies/issuers/`` whose issuer is asked about a token that is no JWT, as the
     client's file says: a token is never sent to an issuer that was guessed."""
+    proof: SenderProof = NO_PROOF
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +206,8 @@ class Permit:
     """The actor with the subject token's own chain nested in it, unbroken (RFC 8693 §4.1)."""
     may_act: Claims | None = None
     """Kept from the subject token (RFC 8693 §4.4)."""
+    confirmation: Claims | None = None
+    """``cnf`` of the issued token (RFC 7800 §3.1): whom it is bound to; ``None`` for a bearer token."""
 
 
 @dataclass(frozen=True, slots=True)

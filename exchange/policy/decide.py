@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from exchange.config.values import Policies, RegisteredClient, Rule
 from exchange.errors import Refusal
-from exchange.model import Permit, TokenExchangeRequest, VerifiedToken
+from exchange.model import NO_PROOF, Permit, SenderProof, TokenExchangeRequest, VerifiedToken
 from exchange.policy.claims import claims_of
 from exchange.policy.decided_on import DecidedOn, DecisionInputs
 from exchange.policy.delegation import chain_of, check_delegation, check_may_act
@@ -55,6 +55,7 @@ class Decide(Protocol):
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        proof: SenderProof = NO_PROOF,
     ) -> Decision: ...
 
 
@@ -71,13 +72,14 @@ class PolicyDecider:
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        proof: SenderProof = NO_PROOF,
     ) -> Decision:
         """Return the decision; raises nothing.
 
         What is in ``mode: audit`` never decides: an issuer's is decided in full and then refused; for a rule
         the question is asked again as if all rules were enforced, and the answer is recorded.
         """
-        decision = self._decide(request, client, subject, actor)
+        decision = self._decide(request, client, subject, actor, proof)
         decided_on = self._inputs.of(request, client, subject, actor, decision.trace.targets)
         return replace(decision, decided_on=decided_on)
 
@@ -87,15 +89,16 @@ class PolicyDecider:
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        proof: SenderProof = NO_PROOF,
     ) -> Decision:
         trace = TraceRecorder()
-        answer = self._answer(request, client, subject, actor, trace)
+        answer = self._answer(request, client, subject, actor, proof=proof, trace=trace)
         if subject.in_audit_mode or (actor is not None and actor.in_audit_mode):
             refusal = Refusal("issuer_in_audit_mode", detail=_on_trial(subject, actor))
             return Decision(None, refusal, trace.finish(_would_have_been("issuer", answer)))
         would_have_been = None
         if trace.audited:
-            trial = self._answer(request, client, subject, actor, TraceRecorder(of_a_trial=True))
+            trial = self._answer(request, client, subject, actor, proof, TraceRecorder(of_a_trial=True))
             would_have_been = _would_have_been("rule", trial)
         if isinstance(answer, Refusal):
             return Decision(None, answer, trace.finish(would_have_been))
@@ -107,11 +110,13 @@ class PolicyDecider:
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        *,
+        proof: SenderProof,
         trace: TraceRecorder,
     ) -> Permit | Refusal:
         try:
             targets = trace.targets = resolve_targets(request, client, self._policies)
-            return self._permit(Question(request, client, subject, actor, targets), trace)
+            return self._permit(Question(request, client, subject, actor, targets, proof=proof), trace)
         except Refusal as refusal:
             return refusal
 

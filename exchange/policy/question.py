@@ -6,7 +6,7 @@ from functools import cached_property
 
 from exchange.config.values import SELF, RegisteredClient, TargetService
 from exchange.expressions import Variables
-from exchange.model import TokenExchangeRequest, VerifiedToken
+from exchange.model import NO_PROOF, SenderProof, TokenExchangeRequest, VerifiedToken
 
 
 class Question:
@@ -19,12 +19,15 @@ class Question:
         subject: VerifiedToken,
         actor: VerifiedToken | None,
         targets: tuple[TargetService, ...],
+        *,
+        proof: SenderProof = NO_PROOF,
     ) -> None:
         self.request = request
         self.client = client
         self.subject = subject
         self.actor = actor
         self.targets = targets
+        self.proof = proof
 
     @cached_property
     def variables(self) -> Variables:
