@@ -98,7 +98,9 @@ class PolicyDecider:
             return Decision(None, refusal, trace.finish(_would_have_been("issuer", answer)))
         would_have_been = None
         if trace.audited:
-            trial = self._answer(request, client, subject, actor, proof, TraceRecorder(of_a_trial=True))
+            trial = self._answer(
+                request, client, subject, actor, proof=proof, trace=TraceRecorder(of_a_trial=True)
+            )
             would_have_been = _would_have_been("rule", trial)
         if isinstance(answer, Refusal):
             return Decision(None, answer, trace.finish(would_have_been))
