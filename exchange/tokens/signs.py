@@ -76,7 +76,10 @@ def _describes(
 
 
 SELF_DESCRIPTIONS: Final = (
-    _describes("token_use", id_token=["id"], access_token=["access"], exhaustive=True),  # Cognito
+    # Cognito; the longer words are Ory Hydra's, in what it answers about a token (RFC 7662).
+    _describes(
+        "token_use", id_token=["id", "id_token"], access_token=["access", "access_token"], exhaustive=True
+    ),
     _describes(
         "typ",  # the claim, as Keycloak has it, not the header parameter
         id_token=["ID", "Serialized-ID"],

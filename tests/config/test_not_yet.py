@@ -6,17 +6,9 @@ import pytest
 
 from tests.config.policy_texts import AUDIENCE, CLIENT, ISSUER, SERVER, faults
 
-TENANTS = """\
-issuer: https://login.microsoftonline.com/{tenant}/v2.0
-profile: entra-v2
-tenant: {claim: tid, allow: [72f988bf-86f1-41af-91ab-2d7cd011db47]}
-audience: [api://bff]
-"""
 REFUSED = [
     ("server", SERVER.replace("{}", "{per_client: 600/m, failed_authentication: 60/m}"), "8:13: rate_limit"),
-    ("issuers/acme", ISSUER + "kind: workload\n", "5:7: kind"),
     ("issuers/acme", ISSUER + "single_use: true\n", "5:13: single_use"),
-    ("issuers/acme", TENANTS, "3:9: tenant"),
     ("clients/orders-bff", CLIENT + "  tls_client_auth: {san_dns: bff.acme.example}\n", "authentication.tls_client_auth"),
     ("clients/orders-bff", CLIENT + "  self_signed: {x5t_s256: abc}\n", "authentication.self_signed"),
     (

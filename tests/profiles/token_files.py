@@ -42,6 +42,8 @@ class ShapedToken:
     declared: Declared | None = None
     answer: Mapping[str, Any] | None = None
     """What the issuer says of the token when it is asked (RFC 7662); tried where introspection is."""
+    token: str | None = None
+    """The token itself, where it is no JWT; ``header`` and ``claims`` are empty then."""
 
     def __str__(self) -> str:
         return f"{self.profile}: {self.variant}"
@@ -89,7 +91,7 @@ def local_profiles() -> tuple[str, ...]:
     Those of workload identity tokens, and those that ask the issuer of each token, have tests of their own.
     """
     asking = {name for name in profiles() if "introspection" in data(name)}
-    workload = {name for name in profiles() if any(token.kind == "workload" for token in tokens(name))}
+    workload = {name for name in profiles() if data(name).get("kind") == "workload"}
     never = {name for name in profiles() if "never" in data(name)}
     return tuple(name for name in profiles() if name in never or name not in asking | workload)
 
@@ -102,8 +104,45 @@ def tokens(profile: str) -> tuple[ShapedToken, ...]:
         return ()
     entries = json.loads(path.read_text("utf-8"))
     return tuple(
-        ShapedToken(profile=profile, **{**entry, "claims": at(entry["claims"])}) for entry in entries
+        ShapedToken(
+            profile=profile, **{**entry, "claims": at(entry["claims"]), "answer": at(entry.get("answer"))}
+        )
+        for entry in entries
     )
+
+
+def looking() -> list[str]:
+    """Return the profiles that look at a token themselves, of those whose tokens are there."""
+    return [name for name in profiles() if "introspection" not in data(name) and tokens(name)]
+
+
+def foreign_issuer(profile: str) -> str:
+    """Return an issuer at a domain of its own, which no product is known by."""
+    return f"https://{profile}.profiles.example"
+
+
+@cache
+def every_audience() -> tuple[str, ...]:
+    """Return all that any token is for or was issued to: no refusal here may be one of the audience."""
+    named: set[str] = set()
+    for profile in profiles():
+        for token in tokens(profile):
+            for claim in ("aud", "client_id", "azp", "sub"):
+                value = token.claims.get(claim, [])
+                listed = value if isinstance(value, list) else [value]
+                named.update(item for item in listed if isinstance(item, str) and item.split() == [item])
+    return tuple(sorted(named))
+
+
+def foreign_file(profile: str) -> dict[str, Any]:
+    """Return the file of ``foreign_issuer(profile)``: that of a token which is accepted, for every audience."""
+    file: Mapping[str, Any] = {"profile": profile}
+    genuine = next((token for token in tokens(profile) if token.expect == "accepted"), None)
+    if genuine:
+        file = genuine.issuer_file()
+    issuer = foreign_issuer(profile)  # an audience besides: WorkOS names nobody but itself
+    own = {"issuer": issuer, "audience": [*every_audience(), issuer], "keys": inline_keys()}
+    return {name: value for name, value in {**file, **own}.items() if name != "tenant"}
 
 
 def looked_at_here(profile: str) -> tuple[ShapedToken, ...]:

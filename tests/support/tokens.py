@@ -19,6 +19,7 @@ from exchange.config.values import (
     Source,
     TrustedIssuer,
 )
+from exchange.introspection import Introspections
 from exchange.matchers import Condition, compile_matcher
 from exchange.model import Secret
 from exchange.outbound import Fetcher
@@ -105,7 +106,12 @@ def _fetcher() -> Fetcher:
     return Fetcher()  # reads the system's authorities, which takes a while
 
 
-def token_validator(*issuers: TrustedIssuer, now: float = NOW, clock_skew: int = 30) -> TokenValidator:
+def token_validator(
+    *issuers: TrustedIssuer,
+    now: float = NOW,
+    clock_skew: int = 30,
+    introspections: Introspections | None = None,
+) -> TokenValidator:
     """Return a validator that trusts ``issuers``; its key caches are real and reach loopback alone."""
 
     def clock() -> float:
@@ -121,7 +127,7 @@ def token_validator(*issuers: TrustedIssuer, now: float = NOW, clock_skew: int =
         max_targets=1,
     )
     trusted = TrustedIssuers({issuer.issuer: issuer for issuer in issuers}, KeyCaches(_fetcher(), clock))
-    return TokenValidator(issuers=trusted, server=server, clock=clock)
+    return TokenValidator(issuers=trusted, server=server, clock=clock, introspections=introspections)
 
 
 def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any] | str) -> bytes:
