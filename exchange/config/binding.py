@@ -57,7 +57,7 @@ SHARED_ISSUERS: Final = (
     _shared(
         "gitlab.com",
         r"https://gitlab\.com/?",
-        *("namespace_id", "project_id", "root_namespace_id"),
+        *("namespace_id", "project_id", "root_namespace_id", "job_namespace_id", "job_project_id"),
         subject=r"project_path:[^/:]+/",
     ),
     _shared(

@@ -18,7 +18,7 @@ from exchange.config.fields import AnyMapping, Flag, Name, StrictSchema
 from exchange.config.policy_file import PolicyFile
 from exchange.config.urls import check_url
 from exchange.config.values import KeySource
-from exchange.jose import InvalidKeySet, KeySet
+from exchange.jose import SIGNATURE_USES, InvalidKeySet, KeySet
 from exchange.strict_json import InvalidJson, parse_object
 
 SOURCES: Final = ("discovery", "jwks_uri", "jwks_file", "jwks")
@@ -111,10 +111,15 @@ def _faults_of(document: Mapping[str, object]) -> Iterator[tuple[int | None, str
         return
     messages = [(index, message) for index, key in enumerate(keys) if (message := _fault_of_key(key))]
     yield from messages
-    if all(isinstance(key, Mapping) and key.get("use", "sig") != "sig" for key in keys):
+    if all(isinstance(key, Mapping) and not _is_for_signatures(key) for key in keys):
         yield None, "no key here is for signatures; add one whose `use` is sig"
     elif not messages and not _has_usable_key(document):
         yield None, "no key here can verify a signature; check alg, crv and the numbers of each key"
+
+
+def _is_for_signatures(key: Mapping[str, object]) -> bool:
+    use = key.get("use", "sig")
+    return isinstance(use, str) and use in SIGNATURE_USES
 
 
 def _has_usable_key(document: Mapping[str, object]) -> bool:
@@ -143,7 +148,7 @@ def _fault_of_public_key(kty: str, key: Mapping[str, object]) -> str | None:
     members = {name: key.get(name) for name in _PUBLIC_MEMBERS[kty]}
     if not all(isinstance(member, str) and member for member in members.values()):
         return f"a {kty} key has {', '.join(members)}, each a string"
-    if key.get("use", "sig") != "sig":
+    if not _is_for_signatures(key):
         return None  # an encryption key in a set that was copied from an issuer: it is passed over
     if kty == "RSA" and _size(str(members["n"])) < _MIN_RSA_BYTES:
         return "use an RSA key of at least 2048 bits"

@@ -29,8 +29,6 @@ def _is(wanted: object) -> Callable[[object], bool]:
 
 NOT_YET: Final = (
     _NotYet("server", ("rate_limit",), "rate limiting", lambda value: value != {}),
-    _NotYet("issuers", ("kind",), "kind: workload", _is("workload")),
-    _NotYet("issuers", ("tenant",), "an issuer of many tenants (tenant)"),
     _NotYet("issuers", ("single_use",), "single_use: true", _is(True)),
     _NotYet("clients", ("authentication", "tls_client_auth"), "the method tls_client_auth"),
     _NotYet("clients", ("authentication", "self_signed"), "the method self_signed"),

@@ -16,7 +16,14 @@ from exchange.jose.jws import (
     sign,
     verify_signature,
 )
-from exchange.jose.key_set import ASYMMETRIC_ALGORITHMS, MAX_KEYS, InvalidKeySet, KeySet, PublicKey
+from exchange.jose.key_set import (
+    ASYMMETRIC_ALGORITHMS,
+    MAX_KEYS,
+    SIGNATURE_USES,
+    InvalidKeySet,
+    KeySet,
+    PublicKey,
+)
 from exchange.jose.signing_key import (
     SIGNING_ALGORITHMS,
     InvalidSigningKey,
@@ -31,6 +38,7 @@ __all__ = [
     "ASYMMETRIC_ALGORITHMS",
     "MAX_KEYS",
     "MAX_TOKEN_BYTES",
+    "SIGNATURE_USES",
     "SIGNING_ALGORITHMS",
     "InvalidKeySet",
     "InvalidSigningKey",

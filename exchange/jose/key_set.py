@@ -25,6 +25,9 @@ _RSA_EXPONENTS: Final = range(2**16 + 1, 2**32, 2)
 _MAX_KEY_MEMBER: Final = 2048
 """Characters of one member of a key; an RSA modulus of 8192 bits has 1366."""
 
+SIGNATURE_USES: Final = frozenset({"sig", "jwt-svid"})
+"""``use`` of keys that verify tokens: RFC 7517 §4.2, and SPIFFE Trust Domain and Bundle §4.2.2. Its
+``x509-svid`` keys sign certificates, and no token."""
 _CURVE_ALGORITHMS: Final[Mapping[str, frozenset[str]]] = {
     "P-256": frozenset({"ES256"}),
     "P-384": frozenset({"ES384"}),
@@ -114,7 +117,7 @@ def _usable_key(member: object) -> PublicKey | None:
 
 
 def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
-    if member.get("use", "sig") != "sig" or "verify" not in member.get("key_ops", ["verify"]):
+    if member.get("use", "sig") not in SIGNATURE_USES or "verify" not in member.get("key_ops", ["verify"]):
         return None  # RFC 7517 §4.2, §4.3: an encryption key must not verify
     if "d" in member:
         return None  # whoever reads the document can sign with it

@@ -44,6 +44,8 @@ def test_the_value_that_asks_for_nothing_loads(tmp_path, name, text):
 
 
 def test_a_key_that_is_not_available_is_checked_all_the_same(tmp_path):
-    (first, second) = faults(tmp_path, **{"issuers/acme": TENANTS.replace("allow:", "permit:")})[:2]
-    assert "tenant" in first
-    assert "tenant" in second
+    (first, second) = faults(
+        tmp_path, **{"audiences/orders": AUDIENCE.replace("constraint: none", "constraint: never")}
+    )
+    assert "sender_constraint: a sender_constraint is not available" in first
+    assert "sender_constraint: write none or dpop" in second
