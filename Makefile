@@ -21,7 +21,7 @@ INTEROP := $(if $(shell command -v npm 2>/dev/null),tests/interop/node_modules/.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench help dev run demo test check static format lint types imports pages policies docs fmt lock clean
+.PHONY: bench help dev run demo test interop peers check static format lint types imports pages policies docs fmt lock clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ demo: .venv/runtime.installed ## Do a real exchange on free ports, check it, cle
 
 test: .venv/dev.installed $(INTEROP) ## Run the tests; T=path runs some, WORKERS=n runs n at a time
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(T)
+
+interop: peers ## Run the tests with real IdPs: Keycloak, Dex, Canaille and npm's oidc-provider
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/interop
+
+# Some minutes and 330 MB to download, once; `make test` runs the tests of what is installed here, and says what is not.
+peers: .venv/dev.installed $(INTEROP) ## Install the real IdPs, for make interop and from then on for make test
+	@$(BIN)/python -m tests.interop.install
 
 check: static test ## Everything that must hold before a push: static, then test
 
@@ -74,14 +81,15 @@ fmt: .venv/dev.installed ## Format the code and fix what can be fixed
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
 
-lock: .venv/dev.installed ## Choose versions anew and write both lock files
+lock: .venv/dev.installed ## Choose versions anew and write the lock files
 	@echo 'setuptools>=80' | $(UV_COMPILE) --upgrade --output-file requirements.lock setup.cfg -
 	@printf 'setuptools>=80\nuv\n' | $(UV_COMPILE) --upgrade --output-file requirements-dev.lock \
 		--constraints requirements.lock --extra dev setup.cfg -
+	@echo 'canaille[oidc]' | $(UV_COMPILE) --upgrade --output-file tests/interop/canaille/requirements.lock -
 
 clean: ## Remove all that was made here: .venv, caches, node_modules, and var/ with its keys
-	rm -rf .venv var build *.egg-info tests/interop/node_modules .pytest_cache .mypy_cache .ruff_cache \
-		.hypothesis .import_linter_cache
+	rm -rf .venv var build *.egg-info tests/interop/node_modules tests/interop/.cache .pytest_cache .mypy_cache \
+		.ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.node import pytest_terminal_summary  # noqa: F401  # a hook: pytest finds it here by name
+from tests.interop.peers import pytest_terminal_summary  # noqa: F401  # a hook: pytest finds it here by name
 from tests.support.idp import FakeIssuer
 from tests.support.policies import write_policies
 from tests.support.service import RunningService

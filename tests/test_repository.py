@@ -70,7 +70,7 @@ def test_every_dependency_is_locked_and_both_locks_agree() -> None:
     assert runtime.items() <= development.items()
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, "tests/interop/canaille/requirements.lock"])
 def test_a_lock_has_a_hash_for_everything_and_names_no_host(name: str) -> None:
     text = (REPOSITORY / name).read_text()
     entries = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]

@@ -1,4 +1,4 @@
-"""Whether the peers that run on Node.js can run here, and the line that nobody can overlook when they cannot."""
+"""Whether the peers that run on Node.js can run here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from tests.interop.peers import HERE, NOT_RUN
+
 MINIMUM = 20
-NOT_RUN = "INTEROP NOT RUN"
 
 
 def node_or_skip() -> str:
@@ -39,15 +38,3 @@ def _what_is_missing() -> str | None:
     if not (HERE / "node_modules" / "oidc-provider").is_dir():
         return "the npm packages are not installed; run `make dev`"
     return None
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in red what did not run. Under xdist only the controller prints, so ``tests/conftest.py`` has this hook."""
-    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    not_run = [text for text in skipped if NOT_RUN in text]
-    if not_run:
-        reason = not_run[0].partition(f"{NOT_RUN}: ")[2].rstrip("')")
-        terminalreporter.section(NOT_RUN, sep="!", red=True, bold=True)
-        terminalreporter.line(
-            f"{len(not_run)} tests with real OpenID providers did not run: {reason}", red=True
-        )

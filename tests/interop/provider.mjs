@@ -68,4 +68,4 @@ createServer((request, response) => {
   } else {
     serve(request, response);
   }
-}).listen(Number(port), '127.0.0.1', () => console.log('listening'));
+}).listen(Number(port), '127.0.0.1');

@@ -6,31 +6,18 @@ from typing import Any
 
 import jwt
 import pytest
-import requests
 
+from tests.interop.exchanging import assert_refused, exchange
 from tests.interop.openid_provider import OpenIdProvider
 from tests.support.idp import BACKEND
-from tests.support.policies import AUDIENCE, BASIC
+from tests.support.policies import AUDIENCE
 from tests.support.service import ACCESS_TOKEN, ID_TOKEN, JWT, RunningService
 
 
 @pytest.fixture(scope="module")
 def tokens(provider: OpenIdProvider) -> dict[str, Any]:
     """Ada's: an RFC 9068 access token for the backend, and the ID token that came with it."""
-    return provider.log_in(resource=BACKEND)
-
-
-def exchange(service: RunningService, token: str, **parameters: str) -> requests.Response:
-    return service.exchange(token, BASIC, audience=AUDIENCE, **parameters)
-
-
-def assert_refused(service: RunningService, answer: requests.Response, reason: str) -> None:
-    body = answer.json()
-    assert (answer.status_code, body["error"]) == (400, "invalid_request")
-    assert body["reason"] == reason
-    assert "access_token" not in body
-    [record] = service.audit(request_id=body["request_id"])
-    assert (record["outcome"], record["reason"]) == ("refused", reason)
+    return provider.log_in(resource=BACKEND, nonce="n-0S6_WzA2Mj")
 
 
 @pytest.mark.parametrize("declared", [ACCESS_TOKEN, JWT])
@@ -65,7 +52,7 @@ def test_the_same_users_id_token_is_refused_whatever_it_is_called(
 def test_an_id_token_without_a_single_sign_of_one_is_refused(
     trusting_service: RunningService, provider: OpenIdProvider
 ) -> None:
-    bare = provider.log_in(resource=BACKEND, nonce=None)["id_token"]
+    bare = provider.log_in(resource=BACKEND)["id_token"]
     claims = jwt.decode(bare, options={"verify_signature": False})
     assert set(claims) == {"iss", "sub", "aud", "iat", "exp"}
 
