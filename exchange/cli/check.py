@@ -55,7 +55,7 @@ def _loaded(directory: Path) -> tuple[Policies, PolicyDirectory, int]:
 def _summary(directory: Path, policies: Policies, tests: int) -> str:
     audiences = {target.name: target for target in policies.targets.values()}
     counted = (
-        _count(len(policies.issuers), "issuer"),
+        _count(len({issuer.name for issuer in policies.issuers.values()}), "issuer"),
         _count(len(policies.clients), "client"),
         _count(len(audiences), "audience"),
         _count(sum(len(target.rules) for target in audiences.values()), "rule"),

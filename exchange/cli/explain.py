@@ -19,7 +19,7 @@ from exchange.issuance.key_files import KeyFault, read_keys
 from exchange.jose import public_jwk
 from exchange.model import Role, Secret, TokenTypeIdentifier
 from exchange.outbound import Fetcher
-from exchange.rehearsal.believed import NO_KEYS, says_it_is_ours
+from exchange.rehearsal.believed import NO_KEYS, says_it_is_ours, type_to_declare
 from exchange.rehearsal.explanation import Explanation, explain
 from exchange.rehearsal.rehearse import Rehearsal, RehearsalRequest, form
 from exchange.rehearsal.text import readable_explanation
@@ -45,7 +45,9 @@ _TYPE_URN = "urn:ietf:params:oauth:token-type:"
 @click.option("--audience", metavar="NAME", multiple=True, help="May repeat.")
 @click.option("--resource", metavar="URI", multiple=True, help="May repeat.")
 @click.option("--scope", metavar="SCOPES", help="Several are separated by a space.")
-@click.option("--subject-token-type", metavar="TYPE", help="access_token (the default), jwt, or a URN.")
+@click.option(
+    "--subject-token-type", metavar="TYPE", help="access_token, jwt, or a URN; default: what suits the token."
+)
 @click.option("--actor-token-type", metavar="TYPE", help="As --subject-token-type.")
 @click.option("--requested-token-type", metavar="TYPE", help="As --subject-token-type.")
 @click.option("--audit", metavar="LOG", type=click.Path(path_type=Path), help="In this audit log …")
@@ -136,9 +138,9 @@ def _request(options: dict[str, Any], policies: Policies, now: float) -> Rehears
     parameters = form(
         {
             "subject_token": subject,
-            "subject_token_type": _urn(options["subject_token_type"] or "access_token"),
+            "subject_token_type": _declared(options["subject_token_type"], subject, policies),
             "actor_token": actor,
-            "actor_token_type": _urn(options["actor_token_type"] or ("access_token" if actor else None)),
+            "actor_token_type": _declared(options["actor_token_type"], actor, policies),
             "requested_token_type": _urn(options["requested_token_type"]),
             "audience": options["audience"],
             "resource": options["resource"],
@@ -176,6 +178,13 @@ def _token(role: Role, options: dict[str, Any], policies: Policies, now: float) 
         policies=policies,
         now=now,
     ).reveal()
+
+
+def _declared(named: str | None, token: str | None, policies: Policies) -> str | None:
+    """What is said, or what suits the token; without a token nothing, unless it is said."""
+    if named is None and token is not None:
+        return type_to_declare(Secret(token), policies)
+    return _urn(named)
 
 
 def _urn(name: str | None) -> str | None:

@@ -57,8 +57,9 @@ class ExampleRequest:
     """Without either, the client's ``default_target`` is meant, as in a real request."""
     scopes: tuple[str, ...] | None = None
     """``None`` when the request has no ``scope``."""
-    subject_token_type: TokenTypeIdentifier = TokenTypeIdentifier.ACCESS_TOKEN
-    actor_token_type: TokenTypeIdentifier = TokenTypeIdentifier.ACCESS_TOKEN
+    subject_token_type: TokenTypeIdentifier | None = None
+    """``None`` is what suits the token's issuer: ``jwt`` for a workload's, otherwise ``access_token``."""
+    actor_token_type: TokenTypeIdentifier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,8 @@ class _RequestSchema(StrictSchema):
     audience = Names("audience", load_default=())
     resource = Names("resource", load_default=())
     scope = RequestedScope(load_default=None)
-    subject_token_type = Choice(*_TOKEN_TYPES, load_default="access_token")
-    actor_token_type = Choice(*_TOKEN_TYPES, load_default="access_token")
+    subject_token_type = Choice(*_TOKEN_TYPES)
+    actor_token_type = Choice(*_TOKEN_TYPES)
 
 
 class _ExpectSchema(StrictSchema):
@@ -248,8 +249,8 @@ def _test(file: PolicyFile, index: int, loaded: Mapping[str, Any]) -> DecisionTe
             audiences=request["audience"],
             resources=request["resource"],
             scopes=request["scope"],
-            subject_token_type=_TOKEN_TYPES[request["subject_token_type"]],
-            actor_token_type=_TOKEN_TYPES[request["actor_token_type"]],
+            subject_token_type=_TOKEN_TYPES.get(request.get("subject_token_type")),
+            actor_token_type=_TOKEN_TYPES.get(request.get("actor_token_type")),
         ),
         expect=Expectation(
             source=file.source((index, "expect")),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from exchange.config.values import Policies, TrustedIssuer
 from exchange.jose import MalformedJws, parse_unverified
-from exchange.model import Secret
+from exchange.model import Secret, TokenTypeIdentifier
 from exchange.trust import own_issuer
 
 NO_KEYS: Final[Mapping[str, Any]] = MappingProxyType({"keys": ()})
@@ -21,6 +21,18 @@ def says_it_is_ours(token: Secret, policies: Policies) -> bool:
         return parse_unverified(token).claims.get("iss") == policies.server.issuer
     except MalformedJws:
         return False
+
+
+def type_to_declare(token: Secret, policies: Policies) -> TokenTypeIdentifier:
+    """Return what a client calls a token that knows whose it is: a workload's is a JWT (RFC 8693 §3)."""
+    try:
+        iss = parse_unverified(token).claims.get("iss")
+    except MalformedJws:
+        return TokenTypeIdentifier.ACCESS_TOKEN
+    issuer = policies.issuers.get(iss) if isinstance(iss, str) else None
+    if issuer is not None and issuer.kind == "workload":
+        return TokenTypeIdentifier.JWT
+    return TokenTypeIdentifier.ACCESS_TOKEN
 
 
 def believed_issuers(

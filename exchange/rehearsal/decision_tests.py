@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from exchange.config.test_file import DecisionTest, ExampleToken, Expectation
 from exchange.config.values import Policies, Rule
-from exchange.model import IssuedToken, Role
+from exchange.model import IssuedToken, Role, Secret
+from exchange.rehearsal.believed import type_to_declare
 from exchange.rehearsal.rehearse import Answer, Rehearsal, RehearsalRequest, form
 from exchange.rehearsal.unsigned import unsigned_token
 
@@ -40,13 +41,14 @@ def run(test: DecisionTest, rehearsal: Rehearsal, policies: Policies, *, now: fl
 def request_of(test: DecisionTest, policies: Policies, *, now: float) -> RehearsalRequest:
     """Return what the client of ``test`` would send."""
     asked = test.request
+    subject = _token(test.subject, policies, now)
     actor = _token(test.actor, policies, now) if test.actor is not None else None
     parameters = form(
         {
-            "subject_token": _token(test.subject, policies, now),
-            "subject_token_type": asked.subject_token_type.value,
-            "actor_token": actor,
-            "actor_token_type": asked.actor_token_type.value if actor else None,
+            "subject_token": subject.reveal(),
+            "subject_token_type": asked.subject_token_type or type_to_declare(subject, policies),
+            "actor_token": actor.reveal() if actor is not None else None,
+            "actor_token_type": asked.actor_token_type or type_to_declare(actor, policies) if actor else None,
             "audience": asked.audiences,
             "resource": asked.resources,
             "scope": " ".join(asked.scopes or ()),
@@ -55,10 +57,10 @@ def request_of(test: DecisionTest, policies: Policies, *, now: float) -> Rehears
     return RehearsalRequest(test.client, parameters, unsigned=frozenset(Role))
 
 
-def _token(example: ExampleToken, policies: Policies, now: float) -> str:
+def _token(example: ExampleToken, policies: Policies, now: float) -> Secret:
     return unsigned_token(
         example.claims, issuer=example.issuer, header=example.header, policies=policies, now=now
-    ).reveal()
+    )
 
 
 def _differences(expect: Expectation, answer: Answer) -> Iterator[Difference]:

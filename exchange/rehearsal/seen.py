@@ -143,7 +143,8 @@ def _claims(material: _Material) -> str:
     issuer = material.issuer
     if issuer is None:
         return ""
-    paths = dict.fromkeys((*issuer.required_claims, *issuer.subject, *issuer.client, *issuer.scope))
+    tenant = (issuer.tenant.claim,) if issuer.tenant is not None else ()
+    paths = dict.fromkeys((*issuer.required_claims, *tenant, *issuer.subject, *issuer.client, *issuer.scope))
     found = ((path, path.find(material.claims)) for path in paths)
     return ", ".join(f"{path} {readable(value)}" for path, value in found if value is not MISSING)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from exchange.config.tenant_template import expand
 from exchange.config.values import Policies, TrustedIssuer
 from exchange.model import Claims, Secret
 from exchange.rehearsal.believed import believed_issuers
@@ -20,11 +21,12 @@ def unsigned_token(
 ) -> Secret:
     """Return a compact JWS of ``claims`` with an empty signature, which nothing but a rehearsal accepts.
 
-    ``issuer`` is the name of a file in ``issuers/`` and gives ``iss`` where the claims have none; ``iat`` and
+    ``issuer`` is the name of a file in ``issuers/`` and gives ``iss`` where the claims have none; of many
+    tenants that of the tenant that the claims name, allowed or not, or the first one's. ``iat`` and
     ``exp`` are filled in, and in the header ``alg``. ``typ`` is not: a marker that the header carries must be
     said, or an ID token would rehearse as an access token.
     """
-    named = issuer_named(issuer, policies) if issuer is not None else None
+    named = _iss(issuer, claims, policies) if issuer is not None else None
     given = dict(claims)
     if named is not None:
         given.setdefault("iss", named)
@@ -38,8 +40,20 @@ def unsigned_token(
 
 
 def issuer_named(name: str, policies: Policies) -> str | None:
-    """Return the ``iss`` of ``issuers/NAME.yaml``, or of this service for ``self``; ``None`` if unknown."""
+    """Return the ``iss`` of ``issuers/NAME.yaml``, the first of several, or of this service for ``self``.
+
+    ``None`` if it is unknown.
+    """
     return next((iss for iss, issuer in believed_issuers(policies).items() if issuer.name == name), None)
+
+
+def _iss(name: str, claims: Claims, policies: Policies) -> str | None:
+    iss = issuer_named(name, policies)
+    issuer = policies.issuers.get(iss) if iss is not None else None
+    if issuer is None or issuer.tenant is None:
+        return iss
+    tenant = issuer.tenant.claim.find(claims)
+    return expand(issuer.tenant.template, tenant) if isinstance(tenant, str) else iss
 
 
 def _expiry(issued_at: object, trusted: TrustedIssuer | None, now: float) -> int:

@@ -63,7 +63,7 @@ def test_the_example_of_the_language_loads(tmp_path):
     assert first.subject.header == {}
     assert first.request.audiences == ("https://orders.acme.example",)
     assert (first.request.resources, first.request.scopes) == ((), ("orders:read",))
-    assert first.request.subject_token_type is TokenTypeIdentifier.ACCESS_TOKEN
+    assert first.request.subject_token_type is None
     assert first.expect.rules == ("shop-reads-orders",)
     assert first.expect.scopes == {"orders:read"}
     assert first.expect.claims == {"tenant": "acme", "sub": "acme|u1"}
