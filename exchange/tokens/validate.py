@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from exchange.config.values import ServerSettings, TrustedIssuer
 from exchange.errors import token_refusal
@@ -69,7 +70,23 @@ class TokenValidator:
 
     def __call__(self, presented: PresentedToken, entered: Entered = unwatched) -> VerifiedToken:
         """Return what the token says, verified. Raises the ``Refusal`` of the first check that fails."""
-        return self.accept(self.vouch(self.read(presented, entered), entered), entered)
+        return self._verified(self.read(presented, entered), entered)
+
+    def workload(self, presented: PresentedToken, audience: frozenset[str]) -> VerifiedToken:
+        """Return what a workload's token says that is meant for ``audience``, and not for an exchange.
+
+        For whoever asks who somebody is (RFC 7521 §4.2): everything else is checked as for an exchange.
+        Raises the ``Refusal`` of the first check that fails, ``…_is_other_kind`` for any other issuer's token.
+        """
+        unverified = self.read(presented)
+        issuer = unverified.issuer
+        if issuer.kind != "workload":
+            detail = f"issuer {issuer.name} is not of kind: workload"
+            raise token_refusal(presented.role, "is_other_kind", detail=detail)
+        return self._verified(replace(unverified, issuer=replace(issuer, audience=audience)), unwatched)
+
+    def _verified(self, unverified: UnverifiedToken, entered: Entered) -> VerifiedToken:
+        return self.accept(self.vouch(unverified, entered), entered)
 
     def read(self, presented: PresentedToken, entered: Entered = unwatched) -> UnverifiedToken:
         """Return the token taken apart, with the issuer that it says it is from; nothing is believed yet."""

@@ -27,6 +27,7 @@ def rule_dangers(target: TargetService, policies: Policies) -> Iterator[Danger]:
         path: YamlPath = ("rules", index)
         if rule.deny is None:
             yield from _of_permission(rule, path)
+            yield from _of_scopes(rule, path, policies)
             yield from _never_presented(rule, path, policies, issued)
         yield from pattern_dangers(rule.subject_claims, (*path, "subject", "claims"))
         yield from pattern_dangers(rule.actor_claims, (*path, "actor", "claims"))
@@ -42,10 +43,6 @@ def _of_permission(rule: Rule, path: YamlPath) -> Iterator[Danger]:
     if rule.presenter == "any":
         text = "whoever holds such a subject token may present it; prefer audience or authorized_party"
         yield (*path, "presenter"), text
-    for grant in rule.scopes:
-        if grant.always:
-            text = f"granted {ALWAYS}, whatever the subject token may do; name the scopes that it needs"
-            yield (*path, "scopes", grant.scope), text
     if rule.actor_claims and rule.actor_issuers is None:
         text = "an actor of any issuer may have such claims; name `actor.issuer` too"
         yield (*path, "actor", "claims"), text
@@ -54,6 +51,22 @@ def _of_permission(rule: Rule, path: YamlPath) -> Iterator[Danger]:
             claim = str(condition.path)
             if last_part(claim) in MUTABLE_CLAIMS and condition.matcher.name in _RECOGNISING:
                 yield (*path, party, "claims", claim), mutable(claim)
+
+
+def _of_scopes(rule: Rule, path: YamlPath, policies: Policies) -> Iterator[Danger]:
+    """A workload's token carries no scopes: what is granted to it is granted always, or never."""
+    workloads = {issuer.name for issuer in policies.issuers.values() if issuer.kind == "workload"}
+    workloads_alone = bool(rule.subject_issuers) and workloads.issuperset(rule.subject_issuers or ())
+    for grant in rule.scopes:
+        place = (*path, "scopes", grant.scope)
+        if grant.always and not workloads_alone:
+            yield (
+                place,
+                f"granted {ALWAYS}, whatever the subject token may do; name the scopes that it needs",
+            )
+        elif workloads_alone and not grant.always:
+            text = f"never granted, for a workload's token carries no scopes; write `{ALWAYS}`, or remove it"
+            yield place, text
 
 
 def _never_presented(
