@@ -134,8 +134,8 @@ def swapped(
 ) -> Secret:
     """Return the token as if ``profile``'s foreign issuer had made it, with ``header`` and ``claims`` added.
 
-    ``exp`` and ``iat`` are filled in where the shape has none, since times come before the kind. Where the
-    token is about its issuer, it stays so.
+    ``exp`` is filled in where the shape has none, since times come before the kind. Where the token is about
+    its issuer, it stays so.
     """
     changed = {**with_issuer(case.claims, foreign_issuer(profile)), **(claims or {})}
     algorithm = case.header["alg"]

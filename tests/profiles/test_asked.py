@@ -14,7 +14,7 @@ from exchange.introspection import Introspections
 from exchange.model import PresentedToken, Role, Secret, VerifiedToken
 from exchange.outbound import Fetcher
 from exchange.tokens.validate import TokenValidator
-from tests.profiles.token_files import ShapedToken, data, profiles, tokens
+from tests.profiles.token_files import ShapedToken, data, foreign_tokens, profiles, tokens
 from tests.support.introspection import Endpoint, json_answer
 from tests.support.shapes import DECLARED, FORM_REASONS, KIND_REASONS, load_issuers, signed, with_issuer
 from tests.support.tokens import NOW, token_validator
@@ -104,14 +104,8 @@ def test_what_shows_another_kind_is_refused_before_anybody_is_asked(profile: str
     endpoint.answer = lambda _: json_answer(genuine.answer)
     endpoint.asked.clear()
     holes = []
-    for token in (token for name in profiles() for token in tokens(name)):
-        own_type = str(token.header.get("typ", "")).removeprefix("application/")
-        typed_by_a_stranger = (
-            token.kind == "workload" and own_type == "at+jwt"
-        )  # nobody can see that it is a lie
-        if token.kind == "access_token" or not token.header or typed_by_a_stranger:
-            continue
-        if own_type in issuer_types(issuer):
+    for token in foreign_tokens():
+        if str(token.header.get("typ", "")).removeprefix("application/") in issuer_types(issuer):
             continue
         compact = signed(token.header, with_issuer(token.claims, issuer.issuer))
         found = verdict(validator, compact, Role.SUBJECT, "access_token")

@@ -6,9 +6,7 @@ tried is what stands behind the signature.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import pytest
 from jwt.utils import base64url_encode
@@ -16,54 +14,16 @@ from jwt.utils import base64url_encode
 from exchange.errors import Refusal
 from exchange.model import PresentedToken, Role, Secret
 from exchange.tokens.validate import TokenValidator
-from tests.profiles.token_files import ShapedToken, data, profiles, tokens
+from tests.profiles.token_files import ShapedToken, foreign_file, foreign_issuer, foreign_tokens, looking
 from tests.support.shapes import (
     ALGORITHMS,
     DECLARED,
     FORM_REASONS,
     KIND_REASONS,
-    inline_keys,
     load_issuers,
     with_issuer,
 )
 from tests.support.tokens import NOW, signing_input, token_validator
-
-
-def looking() -> list[str]:
-    """Return the profiles that look at a token themselves, of those whose tokens are there."""
-    return [name for name in profiles() if "introspection" not in data(name) and tokens(name)]
-
-
-def foreign_issuer(profile: str) -> str:
-    return f"https://{profile}.profiles.example"
-
-
-@cache
-def foreign_tokens() -> tuple[ShapedToken, ...]:
-    kinds = {"id_token", "other", "workload"}
-    return tuple(token for name in profiles() for token in tokens(name) if token.kind in kinds)
-
-
-@cache
-def every_audience() -> tuple[str, ...]:
-    """Return all that any token is for or was issued to: no refusal here may be one of the audience."""
-    named: set[str] = set()
-    for profile in profiles():
-        for token in tokens(profile):
-            for claim in ("aud", "client_id", "azp", "sub"):
-                value = token.claims.get(claim, [])
-                listed = value if isinstance(value, list) else [value]
-                named.update(item for item in listed if isinstance(item, str) and item.split() == [item])
-    return tuple(sorted(named))
-
-
-def foreign_file(profile: str) -> dict[str, Any]:
-    file: Mapping[str, Any] = {"profile": profile}
-    genuine = next((token for token in tokens(profile) if token.expect == "accepted"), None)
-    if genuine:
-        file = genuine.issuer_file()
-    own = {"issuer": foreign_issuer(profile), "audience": list(every_audience()), "keys": inline_keys()}
-    return {name: value for name, value in {**file, **own}.items() if name != "tenant"}
 
 
 @cache
@@ -82,7 +42,7 @@ def verdict(token: Secret, role: Role, declared: str) -> str:
 
 def swapped(token: ShapedToken, profile: str) -> Secret:
     algorithm = token.header["alg"] if token.header["alg"] not in ALGORITHMS else "RS256"
-    claims = with_issuer(token.claims, foreign_issuer(profile)) | {"exp": NOW + 60, "iat": NOW - 10}
+    claims = with_issuer(token.claims, foreign_issuer(profile)) | {"exp": NOW + 60}
     unsigned = signing_input({**token.header, "alg": algorithm}, claims)
     return Secret((unsigned + b"." + base64url_encode(b"no signature")).decode())
 

@@ -111,6 +111,24 @@ def tokens(profile: str) -> tuple[ShapedToken, ...]:
     )
 
 
+@cache
+def foreign_tokens() -> tuple[ShapedToken, ...]:
+    """Return all that is no access token, but for workload tokens that say ``at+jwt`` and show nothing else.
+
+    That is the lie of their own issuer, which no other profile can see through.
+    """
+    every = (token for name in profiles() for token in tokens(name))
+    return tuple(
+        token
+        for token in every
+        if token.kind != "access_token" and token.header and not _is_lie_of_its_issuer(token)
+    )
+
+
+def _is_lie_of_its_issuer(token: ShapedToken) -> bool:
+    return data(token.profile).get("kind") == "workload" and token.header.get("typ") == "at+jwt"
+
+
 def looking() -> list[str]:
     """Return the profiles that look at a token themselves, of those whose tokens are there."""
     return [name for name in profiles() if "introspection" not in data(name) and tokens(name)]

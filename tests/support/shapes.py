@@ -46,10 +46,10 @@ def signed(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Secret:
 def with_issuer(claims: Mapping[str, Any], issuer: str) -> dict[str, Any]:
     """Return the claims as if ``issuer`` had made them.
 
-    ``exp`` and ``iat`` are filled in where the shape has none, since times come before the kind. Where the
-    token is about its issuer, it stays so.
+    ``exp`` is filled in where the shape has none, since times come before the kind. Where the token is about
+    its issuer, it stays so.
     """
-    changed = {"exp": NOW + 60, "iat": NOW - 10, **claims, "iss": issuer}
+    changed = {"exp": NOW + 60, **claims, "iss": issuer}
     if "sub" in claims and claims["sub"] == claims.get("iss"):
         changed["sub"] = issuer
     return changed
