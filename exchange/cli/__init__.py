@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from exchange.cli import check, client_secret, diff, explain, keys, schema, test
+from exchange.cli import check, client_secret, diff, explain, issuer, keys, schema, test
 
 
 @click.group()
@@ -18,6 +18,7 @@ COMMANDS = {
     "client-secret": client_secret.command,
     "diff": diff.command,
     "explain": explain.command,
+    "issuer": issuer.command,
     "keys": keys.command,
     "schema": schema.command,
     "test": test.command,

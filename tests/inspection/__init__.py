@@ -1,0 +1,1 @@
+"""``exchange issuer inspect``: what it finds, what it proposes, and what it never proposes."""
