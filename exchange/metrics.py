@@ -8,6 +8,8 @@ Labels come from closed sets only: reasons, outcomes and names of files under ``
 from __future__ import annotations
 
 import os
+import struct
+import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -22,6 +24,8 @@ _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 _POLICIES = "exchange_policies_info"
 _FETCHED_AT = "exchange_keys_fetched_timestamp_seconds"
+_PAUSES = (0.002, 0.01, 0.05)
+"""Seconds before the files of the workers are read once more."""
 _RELOADS = ("loaded", "faulty")
 _TRIAL_OUTCOMES = ("permitted", "refused")
 
@@ -114,7 +118,17 @@ class Metrics:
         """
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(_WithoutPast(self.registry))
-        return generate_latest(_WithoutPast(MultiProcessCollector(None)))  # type: ignore[no-untyped-call]
+        for pause in _PAUSES:
+            try:
+                return _of_all_workers()
+            except (OSError, RuntimeError, ValueError, struct.error):
+                # A worker has just made its file, and not yet written the length of what is in it.
+                time.sleep(pause)
+        return _of_all_workers()
+
+
+def _of_all_workers() -> bytes:
+    return generate_latest(_WithoutPast(MultiProcessCollector(None)))  # type: ignore[no-untyped-call]
 
 
 class KeyMetrics:
