@@ -141,6 +141,22 @@ def test_other_spellings_of_at_jwt_pass_nowhere(typ, reason):
         )
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="atjw+ATJW/plicon;= \t.\u212a\uff0b", max_size=20) | st.text(max_size=9))
+def test_no_other_header_type_is_proof(typ):
+    found = verdict(swapped(GENUINE, "rfc9068", header={"typ": typ}))
+    assert (found == "accepted") == (typ.lower() in {"at+jwt", "application/at+jwt"})
+
+
+def test_no_member_of_any_genuine_token_may_be_there_twice():
+    for case in with_own_profile():
+        if case.accept:
+            text = json.dumps(case.claims)
+            for name, value in case.claims.items():
+                twice = f"{text[:-1]}, {json.dumps(name)}: {json.dumps(value)}}}"
+                assert verdict(signed_as_it_is({"alg": "ES256"}, twice)) == "malformed", f"{case}: {name}"
+
+
 @pytest.mark.parametrize("words", [("ID", "Bearer"), ("Bearer", "ID"), ("Bearer", "Bearer")])
 def test_a_claim_that_is_there_twice_is_refused_whichever_parser_would_win(words):
     keycloak = next(case for case in with_own_profile() if case.profile == "keycloak" and case.accept)
