@@ -14,6 +14,9 @@ from tests.support.idp import BACKEND
 from tests.support.service import free_port
 
 CLIENT = ("shop-web", "known-to-this-test-alone")
+INTROSPECTING_CLIENT = ("exchange", "known-to-this-test-alone")
+OPAQUE = f"{BACKEND}/opaque"
+"""As ``resource`` it asks for an opaque access token whose audience is the backend."""
 
 
 class OpenIdProvider:
@@ -41,17 +44,17 @@ class OpenIdProvider:
     def log_in(self, **parameters: str) -> dict[str, Any]:
         """Log Ada in with a code; returns the token response, ID token included.
 
-        With ``resource`` the access token is a JWT for it, without it is opaque.
+        With ``resource=BACKEND`` the access token is a JWT, otherwise it is opaque.
         """
         return browser.log_in(self.issuer, CLIENT, {}, scope="openid orders.read", **parameters)
 
-    def client_credentials_token(self) -> str:
-        """Return a machine's own access token, a JWT for the backend."""
+    def client_credentials_token(self, resource: str = BACKEND) -> str:
+        """Return a machine's own access token for the backend."""
         tokens = browser.token_response(
             f"{self.issuer}/token",
             CLIENT,
             grant_type="client_credentials",
             scope="orders.read",
-            resource=BACKEND,
+            resource=resource,
         )
         return str(tokens["access_token"])

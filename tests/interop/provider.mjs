@@ -2,7 +2,8 @@
 //
 //     node provider.mjs PORT RESOURCE
 //
-// With `resource=RESOURCE` its access tokens are RFC 9068 JWTs, without they are opaque. Keys are made at the start.
+// With `resource=RESOURCE` its access tokens are RFC 9068 JWTs. With `resource=RESOURCE/opaque` they are opaque and for
+// RESOURCE all the same, which introspection tells; without they are opaque and for nobody. Keys are made at the start.
 
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -26,6 +27,12 @@ const provider = new Provider(issuer, {
     redirect_uris: ['https://shop.example/callback'],
     grant_types: ['authorization_code', 'client_credentials'],
     response_types: ['code'],
+  }, {
+    client_id: 'exchange',
+    client_secret: 'known-to-this-test-alone',
+    redirect_uris: [],
+    grant_types: [],
+    response_types: [],
   }],
   scopes: ['openid', ...scope.split(' ')],
   claims: { openid: ['sub'], email: ['email'] },
@@ -36,14 +43,15 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    introspection: { enabled: true },
     resourceIndicators: {
       enabled: true,
       useGrantedResource: () => true,
-      getResourceServerInfo: () => ({
+      getResourceServerInfo: (ctx, indicator) => ({
         scope,
         audience: resource,
         accessTokenTTL: 600,
-        accessTokenFormat: 'jwt',
+        accessTokenFormat: indicator === resource ? 'jwt' : 'opaque',
         jwt: { sign: { alg: 'ES256' } },
       }),
     },
@@ -58,6 +66,7 @@ async function logInAndConsent(request, response) {
   const grant = new provider.Grant({ accountId: 'ada', clientId: params.client_id });
   grant.addOIDCScope('openid orders.read orders.write');
   grant.addResourceScope(resource, scope);
+  grant.addResourceScope(`${resource}/opaque`, scope);
   return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
 }
 

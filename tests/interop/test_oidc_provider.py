@@ -7,8 +7,8 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.interop.exchanging import assert_refused, exchange
-from tests.interop.openid_provider import OpenIdProvider
+from tests.interop.exchanging import assert_refused, exchange, issued
+from tests.interop.openid_provider import OPAQUE, OpenIdProvider
 from tests.support.idp import BACKEND
 from tests.support.policies import AUDIENCE
 from tests.support.service import ACCESS_TOKEN, ID_TOKEN, JWT, RunningService
@@ -76,3 +76,55 @@ def test_a_machines_access_token_is_exchanged_too(
     assert answer.status_code == 200, answer.text
     claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
     assert claims["sub"] == "idp|shop-web"
+
+
+@pytest.fixture(scope="module")
+def opaque(provider: OpenIdProvider) -> dict[str, Any]:
+    """Ada's: an opaque access token for the backend, and the ID token that came with it."""
+    return provider.log_in(resource=OPAQUE)
+
+
+def test_an_opaque_access_token_is_exchanged_by_what_the_provider_says_of_it(
+    asking_service: RunningService, opaque: dict[str, Any]
+) -> None:
+    assert "." not in opaque["access_token"]
+
+    claims = issued(exchange(asking_service, opaque["access_token"]))
+
+    assert (claims["sub"], claims["scope"]) == ("idp|ada", "orders:read")
+
+
+def test_an_opaque_access_token_is_no_jwt(asking_service: RunningService, opaque: dict[str, Any]) -> None:
+    answer = exchange(asking_service, opaque["access_token"], subject_token_type=JWT)
+
+    assert_refused(asking_service, answer, "subject_token_malformed")
+
+
+def test_an_opaque_access_token_for_nobody_is_refused(
+    asking_service: RunningService, provider: OpenIdProvider
+) -> None:
+    answer = exchange(asking_service, provider.log_in()["access_token"])
+
+    assert_refused(asking_service, answer, "subject_token_audience_mismatch")
+
+
+def test_an_id_token_is_refused_where_the_provider_is_asked(
+    asking_service: RunningService, opaque: dict[str, Any]
+) -> None:
+    assert_refused(
+        asking_service, exchange(asking_service, opaque["id_token"]), "subject_token_kind_unproven"
+    )
+
+
+def test_a_machines_opaque_access_token_names_nobody_and_is_refused(
+    asking_service: RunningService, provider: OpenIdProvider
+) -> None:
+    answer = exchange(asking_service, provider.client_credentials_token(OPAQUE))
+
+    assert_refused(asking_service, answer, "subject_token_claim_missing")
+
+
+def test_a_token_that_the_provider_never_issued_is_refused(asking_service: RunningService) -> None:
+    answer = exchange(asking_service, "8712Ffb6dmZpyzYa15ggMuXulAFI_ZBTLXuh95sC-kp")
+
+    assert_refused(asking_service, answer, "subject_token_inactive")
