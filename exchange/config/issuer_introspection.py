@@ -89,11 +89,11 @@ def read_introspection(
     client_id, client_secret = reader.credentials()
     endpoint = reader.endpoint(client_id, insecure=loaded.get("allow_insecure_http") is True)
     _check_marker(file, declared)
-    if declared["signed_response"] and way["way"] != "rfc7662":
+    if declared.get("signed_response") and way["way"] != "rfc7662":
         file.fault(
             ("introspection", "signed_response"), f"{profile.title} does not sign its answers; leave it out"
         )
-    if endpoint is None:
+    if endpoint is None or file.faults:
         return None
     return Introspection(
         way=way["way"],

@@ -49,7 +49,12 @@ def check_references(directory: PolicyDirectory, server: ServerSettings | None) 
         known_targets,
         "no file of audiences/ has this audience or resource",
     )
-    opaque = [named for file in directory.clients for named in names_at(file, ("opaque_tokens_from",))]
+    opaque = [
+        named
+        for file in directory.clients
+        if isinstance(file.data.get("opaque_tokens_from"), str)  # what is no name is another check's fault
+        for named in names_at(file, ("opaque_tokens_from",))
+    ]
     check_known(opaque, known_issuers, NO_ISSUER)
     _check_asked(opaque, directory)
 

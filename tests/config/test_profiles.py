@@ -51,16 +51,25 @@ def test_every_shipped_profile_loads_and_proves_something_or_says_why_not():
     for shipped in profiles.by_name.values():
         assert shipped.profile.title
         assert shipped.profile.advice
-        assert shipped.profile.never or shipped.shape["access_token"]["marker"]
+        marker = shipped.shape.get("access_token", shipped.introspection or {}).get("marker")
+        assert shipped.profile.never or marker
     assert shipped_profiles() is profiles
+
+
+def asked(way):
+    if way == "google-tokeninfo":
+        return "introspection: {cache: 30s}"
+    return "introspection: {endpoint: https://idp.example/i, client_id: exchange, client_secret: '${SECRET}'}"
 
 
 @pytest.mark.parametrize("profile", sorted(shipped_profiles().by_name))
 def test_every_shipped_profile_can_be_named(tmp_path, profile):
     shipped = shipped_profiles().by_name[profile]
-    weak = ["accept_weak_marker: true"] if shipped.profile.weak else []
-    text = issuer_text("https://idp.custom.example/", profile, *weak)
-    (issuer,) = loaded(tmp_path, issuers__acme=text).issuers.values()
+    lines = ["accept_weak_marker: true"] if shipped.profile.weak else []
+    if shipped.introspection:
+        lines.append(asked(shipped.introspection["way"]))
+    text = issuer_text("https://idp.custom.example/", profile, *lines)
+    (issuer,) = loaded(tmp_path, environ={"SECRET": "s3cret"}, issuers__acme=text).issuers.values()
     assert issuer.profile == shipped.profile
 
 
@@ -79,7 +88,7 @@ def test_the_default_is_rfc_9068(tmp_path):
         ("https://token.actions.githubusercontent.com", "keycloak", "GitHub Actions"),
         ("https://tenant.eu.auth0.com/", "keycloak", "Auth0"),
         ("https://acme.okta.com/oauth2/default", "keycloak", "Okta"),
-        ("https://acme.okta.com", "okta", "Okta org"),
+        ("https://acme.okta.com", "okta", "Okta, org"),
         ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_abc", "auth0", "Cognito"),
     ],
 )
