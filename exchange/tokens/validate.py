@@ -76,7 +76,7 @@ class TokenValidator:
         """Return what a workload's token says that is meant for ``audience``, and not for an exchange.
 
         For whoever asks who somebody is (RFC 7521 §4.2): everything else is checked as for an exchange.
-        Raises the ``Refusal`` of the first check that fails, ``…_is_other_kind`` for any other issuer's token.
+        Raises the ``Refusal`` of the first check that fails, ``…_is_other_kind`` for another issuer's token.
         """
         unverified = self.read(presented)
         issuer = unverified.issuer
