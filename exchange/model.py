@@ -90,6 +90,15 @@ class ClientCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class PresentedProof:
+    """What a request brings to prove what it holds; the certificate is believed, the DPoP proof not yet."""
+
+    unverified_dpop: Secret | None = None
+    """The value of the ``DPoP`` header, of all of them where there are several; ``None`` without one."""
+    certificate: ClientCertificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SenderProof:
     """What this request has *proved* to hold; a constrained token is taken with its own proof alone."""
 
@@ -97,6 +106,11 @@ class SenderProof:
     """Thumbprint of the key of a verified DPoP proof (RFC 9449 §6.1)."""
     x5t_s256: str | None = None
     """Thumbprint of the certificate that the request came over (RFC 8705 §3.1)."""
+
+    def as_confirmation(self) -> dict[str, str]:
+        """Return the members of ``cnf`` that a token has which is bound to all of it (RFC 7800 §3.1)."""
+        members = {"jkt": self.jkt, "x5t#S256": self.x5t_s256}
+        return {name: value for name, value in members.items() if value is not None}
 
 
 NO_PROOF: Final = SenderProof()
@@ -180,6 +194,8 @@ class VerifiedToken:
     """Who acts, and on whose behalf before (RFC 8693 §4.1); ``None`` when the token carries no ``act``."""
     may_act: Claims | None = None
     """Who may act for the subject (RFC 8693 §4.4); ``None`` when the token carries no ``may_act``."""
+    confirmation: Claims | None = None
+    """``cnf``, all of it proved by this request (RFC 7800 §3.1); ``None`` when it is bound to nobody."""
     in_audit_mode: bool = False
     """The issuer is on trial: everything is checked and recorded, and nothing is issued."""
 

@@ -2,11 +2,13 @@
 
 The only room that knows a JOSE library. A token is looked at once, and what comes out is called unverified;
 ``verify_signature`` then has PyJWT check the very same text, with one algorithm and one key of our choosing.
-The token's own word (``jwk``, ``jku``, ``x5u``, ``x5c``) never chooses either.
+The token's own word (``jwk``, ``jku``, ``x5u``, ``x5c``) never chooses either; a DPoP proof, which proves no
+more than that its sender holds the key in it, is the exception (``embedded_key``).
 """
 
 from __future__ import annotations
 
+from exchange.jose.embedded_key import EmbeddedKey, EmbeddedKeyRefused, embedded_key
 from exchange.jose.jws import (
     MAX_TOKEN_BYTES,
     MalformedJws,
@@ -40,6 +42,8 @@ __all__ = [
     "MAX_TOKEN_BYTES",
     "SIGNATURE_USES",
     "SIGNING_ALGORITHMS",
+    "EmbeddedKey",
+    "EmbeddedKeyRefused",
     "InvalidKeySet",
     "InvalidSigningKey",
     "KeySet",
@@ -48,6 +52,7 @@ __all__ = [
     "SignatureInvalid",
     "SigningKey",
     "UnverifiedJws",
+    "embedded_key",
     "generate_signing_key",
     "parse_unverified",
     "public_jwk",

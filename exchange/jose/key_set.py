@@ -34,7 +34,7 @@ _CURVE_ALGORITHMS: Final[Mapping[str, frozenset[str]]] = {
     "P-521": frozenset({"ES512"}),
     "Ed25519": frozenset({"EdDSA"}),
 }
-_KEY_READERS: Final[Mapping[str, type[Algorithm]]] = {
+KEY_READERS: Final[Mapping[str, type[Algorithm]]] = {
     "RSA": RSAAlgorithm,
     "EC": ECAlgorithm,
     "OKP": OKPAlgorithm,
@@ -111,12 +111,13 @@ class KeySet:
 
 def _usable_key(member: object) -> PublicKey | None:
     try:
-        return _public_key(member) if isinstance(member, dict) else None
+        return public_key(member) if isinstance(member, dict) else None
     except Exception:  # noqa: BLE001  # one odd key must not cost the others, and libraries raise anything here
         return None
 
 
-def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
+def public_key(member: Mapping[str, Any]) -> PublicKey | None:
+    """Return the key of one JWK, ``None`` when it is unfit. An odd one may raise anything."""
     if member.get("use", "sig") not in SIGNATURE_USES or "verify" not in member.get("key_ops", ["verify"]):
         return None  # RFC 7517 §4.2, §4.3: an encryption key must not verify
     if "d" in member:
@@ -129,7 +130,7 @@ def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
     algorithms = _algorithms_of(member)
     if not algorithms:
         return None
-    reader: Any = _KEY_READERS[member["kty"]]
+    reader: Any = KEY_READERS[member["kty"]]
     key = reader.from_jwk(dict(member))
     return PublicKey(key_id, algorithms, key, issuer) if _strong(key) else None
 
