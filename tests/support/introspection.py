@@ -25,11 +25,13 @@ from werkzeug.serving import make_server
 
 from tests.support import keys
 from tests.support.idp import BACKEND
+from tests.support.tokens import signed_as_it_is
 
 CLIENT_ID = "exchange"
 SECRET = "what-the-exchange-calls-itself-there_0123456789"
 VARIABLE = "PARTNER_INTROSPECTION_SECRET"
 CREDENTIALS = {"client_id": CLIENT_ID, "client_secret": f"${{{VARIABLE}}}"}
+KEY_LABEL = "partner"
 SIGNED = "application/token-introspection+jwt"
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -158,12 +160,11 @@ class _Token:
 class PartnerServer:
     """An authorization server with opaque tokens; introspection is Authlib's, client authentication included.
 
-    ``asked`` counts the questions. ``key_label`` names the key of its signed answers (RFC 9701).
+    ``asked`` counts the questions. Its signed answers (RFC 9701) are signed with ``KEY_LABEL``.
     """
 
     issuer: str = "https://login.partner.example"
     asked: list[dict[str, str]] = field(default_factory=list)
-    key_label: str = "partner"
 
     def __post_init__(self) -> None:
         self._tokens: dict[str, _Token] = {}
@@ -180,12 +181,12 @@ class PartnerServer:
             self.asked.append(request.form.to_dict())
             answer: Response = server.create_endpoint_response("introspection")
             if request.headers.get("Accept") == SIGNED and answer.status_code == 200:
-                return Response(self.signed_answer(answer.get_json()), content_type=SIGNED)
+                return Response(signed_answer(answer.get_json(), iss=self.issuer), content_type=SIGNED)
             return answer
 
         @app.get("/jwks.json")
         def jwks() -> Any:
-            return {"keys": [keys.public_jwk("ES256", self.key_label)]}
+            return {"keys": [keys.public_jwk("ES256", KEY_LABEL)]}
 
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -194,6 +195,8 @@ class PartnerServer:
         partner = self
 
         class Introspection(IntrospectionEndpoint):
+            CLIENT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+
             def check_permission(self, token: object, client: object, asked: object) -> bool:
                 return True
 
@@ -204,15 +207,6 @@ class PartnerServer:
                 return dict(token.members)
 
         return Introspection
-
-    def signed_answer(
-        self, members: dict[str, Any], *, header: dict[str, Any] | None = None, **claims: Any
-    ) -> str:
-        """RFC 9701 §5; ``claims`` replace its own."""
-        now = int(time.time())
-        payload = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "token_introspection": members} | claims
-        typed = {"typ": "token-introspection+jwt"} | (header or {})
-        return keys.sign(payload, algorithm="ES256", label=self.key_label, header=typed)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -236,6 +230,21 @@ class PartnerServer:
 
     def revoke(self, token: str) -> None:
         self._tokens[token].revoked = True
+
+
+def signed_answer(
+    members: object, *, header: dict[str, Any] | None = None, label: str = KEY_LABEL, **claims: Any
+) -> str:
+    """RFC 9701 §5; ``claims`` replace the genuine ones, and ``None`` leaves one out."""
+    genuine = {
+        "iss": "https://login.partner.example",
+        "aud": CLIENT_ID,
+        "iat": int(time.time()),
+        "token_introspection": members,
+    }
+    payload = {name: value for name, value in (genuine | claims).items() if value is not None}
+    typed = {"typ": "token-introspection+jwt"} | (header or {})
+    return signed_as_it_is(typed, payload, label=label).reveal()
 
 
 def partner_answer() -> dict[str, Any]:
