@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
+from pathlib import Path
 
 from flask import Flask
 
@@ -25,17 +27,22 @@ from exchange.metrics import Metrics
 from exchange.outbound import Fetcher
 from exchange.policy.decide import PolicyDecider
 from exchange.policy.trace import Trace
+from exchange.private_files import KeyDirectoryNotWritable, shared_secret
 from exchange.reload.fingerprint import fingerprint
 from exchange.reload.publication import Status
 from exchange.reload.reloading import Reloading
-from exchange.settings import Settings
+from exchange.settings import PROXIES, TLS_HEADER, Settings
 from exchange.stores import Store, open_store
 from exchange.token_exchange import TokenExchange
+from exchange.tokens.dpop import DpopProofs
+from exchange.tokens.dpop_nonce import SECRET_NAME, DpopNonces
+from exchange.tokens.sender_proof import SenderProofs
 from exchange.tokens.validate import TokenValidator
 from exchange.trust.issuers import TrustedIssuers
 from exchange.trust.key_cache import KeyCaches
 from exchange.trust.own_issuer import own_issuer
 from exchange.web.authorization_server import TokenExchangeServer
+from exchange.web.client_certificate import CertificateHeader
 from exchange.web.endpoint_urls import EndpointUrls
 from exchange.web.endpoints import endpoints
 from exchange.web.errors import install_error_handlers
@@ -57,6 +64,9 @@ class Foundation:
     clock: Callable[[], float]
     open_keys: Callable[[str], SigningKeyRing]
     """Opens the keys for an algorithm; raises ``ValueError`` or ``OSError``."""
+    dpop_nonces: DpopNonces
+    certificate_header: CertificateHeader | None = None
+    """Who is believed about client certificates; ``None`` for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     start on a configuration that somebody misread.
     """
     settings = settings or Settings.from_environ(os.environ)
-    _prepare_log(settings)
+    _prepare_log()
     seen = fingerprint(settings.policies)  # before they are read: a change in between is a change
     policies = _load(settings)
     metrics = Metrics()
@@ -95,7 +105,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _prepare_log(settings: Settings) -> None:
+def _prepare_log() -> None:
     # Authlib logs whole tokens at DEBUG.
     logging.getLogger("authlib").setLevel(logging.INFO)
     log.setLevel(logging.INFO)
@@ -103,8 +113,6 @@ def _prepare_log(settings: Settings) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"))
         log.addHandler(handler)
-    for name in settings.not_available:
-        log.warning("%s is set, and this version does not use it: no proxy header is believed", name)
 
 
 def _load(settings: Settings) -> Policies:
@@ -123,12 +131,38 @@ def _start(settings: Settings, policies: Policies, metrics: Metrics) -> tuple[Fo
             introspections=Introspections(fetcher, observer=metrics.introspections),
             clock=time.time,
             open_keys=lambda algorithm: SigningKeyRing.open(settings.keys, algorithm),
+            dpop_nonces=DpopNonces(_dpop_nonce_secret(settings.keys), time.time),
+            certificate_header=_certificate_header(settings, policies),
         )
         keys = foundation.open_keys(policies.server.signing_algorithm)
     except (ValueError, OSError) as error:
         raise SystemExit(f"The service does not start: {error}") from None
     foundation.key_caches.retain(key_labels(policies))
     return foundation, _build(policies, foundation, keys)
+
+
+def _certificate_header(settings: Settings, policies: Policies) -> CertificateHeader | None:
+    """Return who is believed about client certificates, and warn of what nobody could use then."""
+    found = CertificateHeader.of(settings)
+    if found is not None:
+        return found
+    for name, other in ((PROXIES, TLS_HEADER), (TLS_HEADER, PROXIES)):
+        if settings.environ.get(name):
+            log.warning("%s is set and %s is not: no header is believed", name, other)
+    for client in policies.clients.values():
+        if client.tls_client_auth or client.self_signed:
+            text = "%s: nobody can authenticate with a certificate: set %s and %s"
+            log.warning(text, client.source, PROXIES, TLS_HEADER)
+    return None
+
+
+def _dpop_nonce_secret(directory: Path) -> bytes:
+    """Keys may be mounted read-only: then this start has a secret of its own, which all its workers share."""
+    try:
+        return shared_secret(directory, SECRET_NAME)
+    except KeyDirectoryNotWritable as fault:
+        log.warning("%s; nonces for DPoP proofs are good on this machine alone, until it restarts", fault)
+        return secrets.token_bytes(32)
 
 
 def _serving(foundation: Foundation, snapshot: Snapshot, metrics: Metrics) -> Serving:
@@ -139,6 +173,8 @@ def _serving(foundation: Foundation, snapshot: Snapshot, metrics: Metrics) -> Se
         ),
         metrics=metrics,
         check_store=foundation.store.check,
+        fresh_dpop_nonce=foundation.dpop_nonces.fresh,
+        certificate_header=foundation.certificate_header,
     )
 
 
@@ -183,7 +219,16 @@ def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> 
     urls = EndpointUrls(policies.server.issuer)
     own = own_issuer(policies, keys.public_jwks())
     issuers = TrustedIssuers(policies.issuers, foundation.key_caches, own)
+    dpop = DpopProofs(
+        token_endpoint=urls.token,
+        nonces=foundation.dpop_nonces,
+        nonce=policies.server.dpop_nonce,
+        store=foundation.store,
+        clock_skew=policies.server.clock_skew,
+        clock=foundation.clock,
+    )
     exchange = TokenExchange(
+        prove=SenderProofs(dpop),
         validate=TokenValidator(
             issuers=issuers,
             server=policies.server,
@@ -207,7 +252,7 @@ def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> 
         loaded_at=datetime.fromtimestamp(foundation.clock(), UTC).isoformat(timespec="seconds"),
         urls=urls,
         server=TokenExchangeServer(clients=clients, token_exchange=exchange),
-        metadata=metadata(policies, urls),
+        metadata=metadata(policies, urls, mutual_tls=foundation.certificate_header is not None),
         public_jwks=keys.public_jwks,
     )
     return Built(snapshot, keys, issuers)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from exchange.clients import client_secret
 from exchange.clients.failure import AuthenticationFailure, authentication_failed
 from exchange.clients.private_key_jwt import ClientAssertions
+from exchange.clients.tls_client_auth import ClientCertificates
 from exchange.config.values import RegisteredClient
 from exchange.model import ClientCredentials
 from exchange.stores import Store
@@ -42,6 +43,7 @@ class ClientAuthenticator:
             clock_skew=clock_skew,
             clock=clock,
         )
+        self.certificates = ClientCertificates(clients=clients, clock=clock)
 
     def presented_method(self, credentials: ClientCredentials) -> str:
         """Return the name in ``METHODS`` of the one method that the request uses.
@@ -52,6 +54,10 @@ class ClientAuthenticator:
         if credentials.other_authorization_scheme:
             raise authentication_failed(AuthenticationFailure.AUTHORIZATION_SCHEME_UNKNOWN)
         presented = [name for name, is_presented in _PRESENTED.items() if is_presented(credentials)]
+        # A certificate beside another method is no second one: it says whom the token is bound to. Of a
+        # connection that has one every request comes with it.
+        if not presented and self.certificates.are_presented(credentials):
+            return self.certificates.method(credentials)
         if not presented:
             raise authentication_failed(AuthenticationFailure.NO_METHOD)
         if len(presented) > 1:
@@ -89,6 +95,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             authenticator.clients, sent
         ),
         "private_key_jwt": lambda authenticator, sent: authenticator.assertions.authenticate(sent),
+        "tls_client_auth": lambda authenticator, sent: authenticator.certificates.authenticate_named(sent),
+        "self_signed_tls_client_auth": lambda authenticator, sent: (
+            authenticator.certificates.authenticate_known(sent)
+        ),
     }
 )
 """By registered name (IANA OAuth Token Endpoint Authentication Methods)."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from exchange.certificates import Authorities, ExpectedName
 from exchange.claim_path import ClaimPath
 from exchange.expressions import Expression
 from exchange.matchers import Condition
@@ -42,6 +43,8 @@ class ServerSettings:
     clock_skew: int
     max_delegation_depth: int
     max_targets: int
+    dpop_nonce: Literal["required", "optional"] = "required"
+    """``optional``: a DPoP proof may come without a nonce of ours; one that is there must be good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,23 @@ class PrivateKeyJwtMethod:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsClientAuthMethod:
+    """``tls_client_auth``: a certificate of an authority, known by one of its names (RFC 8705 §2.1)."""
+
+    name: ExpectedName
+    authorities: Authorities | None
+    """From one of which it must come; ``None`` where the proxy alone verifies that."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfSignedMethod:
+    """``self_signed``: certificates that are known themselves (RFC 8705 §2.2)."""
+
+    x5t_s256: tuple[str, ...]
+    """Base64url SHA-256 thumbprints; several while one is rotated."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredClient:
     """``clients/NAME.yaml``: who may ask."""
 
@@ -194,12 +214,19 @@ class RegisteredClient:
     private_key_jwt: PrivateKeyJwtMethod | None
     opaque_tokens_from: str | None = None
     """The file under ``issuers/`` whose issuer is asked about opaque tokens that this client presents."""
+    tls_client_auth: TlsClientAuthMethod | None = None
+    self_signed: SelfSignedMethod | None = None
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002  # Authlib's signature
         """Tell Authlib's registry whether this client may authenticate with ``method``."""
-        if method in {"client_secret_basic", "client_secret_post"}:
-            return self.client_secret is not None
-        return method == "private_key_jwt" and self.private_key_jwt is not None
+        configured: Mapping[str, object] = {
+            "client_secret_basic": self.client_secret,
+            "client_secret_post": self.client_secret,
+            "private_key_jwt": self.private_key_jwt,
+            "tls_client_auth": self.tls_client_auth,
+            "self_signed_tls_client_auth": self.self_signed,
+        }
+        return configured.get(method) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +289,8 @@ class TargetService:
     rules_by_client: Mapping[str, tuple[Rule, ...]]
     """The rules that can apply to a client, in file order: those that name it, and denials that name nobody.
     A client that no rule names is not in here at all."""
+    sender_constraint: Literal["none", "dpop", "mtls", "any"] = "none"
+    """What an issued token must be bound to; ``any``: to one of the two."""
 
 
 @dataclass(frozen=True, slots=True)

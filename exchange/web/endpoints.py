@@ -11,6 +11,7 @@ from flask import Blueprint, Response, g
 
 from exchange.metrics import CONTENT_TYPE
 from exchange.web.credentials import parse_credentials
+from exchange.web.dpop_header import hand_out_nonce, unverified_dpop
 from exchange.web.errors import error_page
 from exchange.web.form import parse_form
 from exchange.web.serving import serving, snapshot
@@ -31,15 +32,22 @@ def token() -> Response:
         g.request_id = attempt.request_id
         attempt.policies = taken.policies.sha256
         form = parse_form(flask.request)
-        credentials = parse_credentials(flask.request, form)
+        credentials = parse_credentials(flask.request, form, serving().certificate_header)
         request = FormRequest(
             taken.urls.token,
             form,
             credentials=credentials,
-            has_dpop_proof="DPoP" in flask.request.headers,
+            unverified_dpop=unverified_dpop(flask.request),
             attempt=attempt,
         )
         return cast("Response", taken.server.create_token_response(request))
+
+
+@endpoints.after_app_request
+def _hand_out_dpop_nonce(response: Response) -> Response:
+    if flask.request.endpoint == "endpoints.token":
+        hand_out_nonce(flask.request, response, serving().fresh_dpop_nonce)
+    return response
 
 
 @endpoints.get(_METADATA, provide_automatic_options=False)

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
+from exchange.clients.tls_client_auth import MUTUAL_TLS
 from exchange.config.values import Policies
 from exchange.jose import ASYMMETRIC_ALGORITHMS
 from exchange.web.endpoint_urls import EndpointUrls
 from exchange.web.token_exchange_grant import GRANT_TYPE
 
-_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", *MUTUAL_TLS)
 
 
-def metadata(policies: Policies, urls: EndpointUrls) -> dict[str, object]:
+def metadata(policies: Policies, urls: EndpointUrls, *, mutual_tls: bool = False) -> dict[str, object]:
     """Return the metadata document of RFC 8414 §2.
 
     ``response_types_supported`` is left out: there is no authorization endpoint, and §3.2 says that members
-    without elements are omitted, which wins over its being required (docs/adr/0003).
+    without elements are omitted, which wins over its being required (docs/adr/0003). ``mutual_tls`` says
+    whether anybody is believed about client certificates: without it nobody could use those methods.
     """
     clients = policies.clients.values()
     methods = [
         name
         for name in _METHODS
-        if any(client.check_endpoint_auth_method(name, "token") for client in clients)
+        if (mutual_tls or name not in MUTUAL_TLS)
+        and any(client.check_endpoint_auth_method(name, "token") for client in clients)
     ]
     document = AuthorizationServerMetadata(
         issuer=urls.issuer,
@@ -30,6 +33,9 @@ def metadata(policies: Policies, urls: EndpointUrls) -> dict[str, object]:
         jwks_uri=urls.jwks,
         grant_types_supported=[GRANT_TYPE],
     )
+    document["dpop_signing_alg_values_supported"] = sorted(ASYMMETRIC_ALGORITHMS)  # RFC 9449 §5.1
+    if mutual_tls:  # RFC 8705 §3.3
+        document["tls_client_certificate_bound_access_tokens"] = True
     if methods:
         document["token_endpoint_auth_methods_supported"] = methods
     if "private_key_jwt" in methods:

@@ -13,6 +13,7 @@ from exchange.audit import AuditTrail
 from exchange.config.values import Policies
 from exchange.metrics import Metrics
 from exchange.web.authorization_server import TokenExchangeServer
+from exchange.web.client_certificate import CertificateHeader
 from exchange.web.endpoint_urls import EndpointUrls
 
 _SNAPSHOT = "exchange.snapshot"
@@ -49,7 +50,11 @@ class Serving:
     metrics: Metrics
     check_store: Callable[[], None]
     """Raises when the store cannot be reached."""
+    fresh_dpop_nonce: Callable[[], str]
+    """Returns a nonce that every worker takes."""
     not_taken: NotTaken | None = None
+    certificate_header: CertificateHeader | None = None
+    """Who is believed about client certificates; ``None`` for nobody."""
 
 
 def serving() -> Serving:
