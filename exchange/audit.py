@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from exchange.errors import Refusal
-from exchange.model import IssuedToken, TokenExchangeRequest, VerifiedToken
+from exchange.model import NO_PROOF, IssuedToken, TokenExchangeRequest, VerifiedToken
 
 Clock = Callable[[], float]
 """Returns seconds since the epoch."""
@@ -51,6 +51,7 @@ class Attempt:
         self.client_id: str | None = None
         self.client_authentication: str | None = None
         self.request: TokenExchangeRequest | None = None
+        self.proof = NO_PROOF
         self.subject: VerifiedToken | None = None
         self.actor: VerifiedToken | None = None
         self.trace: Traced | None = None
@@ -81,6 +82,7 @@ class Attempt:
             "client_id": self.client_id,
             "client_authentication": self.client_authentication,
             "request": _request(self.request),
+            "proof": self.proof.as_confirmation() or None,
             "subject": _token(self.subject),
             "actor": _token(self.actor),
             "rule": self.trace.rule if self.trace else None,

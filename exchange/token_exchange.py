@@ -9,8 +9,11 @@ from exchange.config.values import RegisteredClient
 from exchange.model import (
     IssuedToken,
     Permit,
+    PresentedProof,
     PresentedToken,
     Role,
+    Secret,
+    SenderProof,
     TokenExchangeRequest,
     TokenTypeIdentifier,
     VerifiedToken,
@@ -22,6 +25,10 @@ class ValidateToken(Protocol):
     def __call__(self, presented: PresentedToken) -> VerifiedToken: ...
 
 
+class Prove(Protocol):
+    def __call__(self, presented: PresentedProof, subject_token: Secret) -> SenderProof: ...
+
+
 class Mint(Protocol):
     def __call__(self, permit: Permit, issued_token_type: TokenTypeIdentifier) -> IssuedToken: ...
 
@@ -29,26 +36,34 @@ class Mint(Protocol):
 class TokenExchange:
     """Trade a ``subject_token`` for a token that the target service accepts."""
 
-    def __init__(self, *, validate: ValidateToken, decide: Decide, mint: Mint) -> None:
+    def __init__(self, *, prove: Prove, validate: ValidateToken, decide: Decide, mint: Mint) -> None:
+        self._prove = prove
         self._validate = validate
         self._decide = decide
         self._mint = mint
 
     def exchange(
-        self, request: TokenExchangeRequest, client: RegisteredClient, attempt: Attempt
+        self,
+        request: TokenExchangeRequest,
+        client: RegisteredClient,
+        presented: PresentedProof,
+        attempt: Attempt,
     ) -> IssuedToken:
         """Return the issued token, or raise the ``Refusal`` of the room that found a reason.
 
         The lines are the order of trust: no line runs until the one above it has returned.
         """
-        subject = self._validate(_subject_token(request, client))  # RFC 8693 §2.1, RFC 8725 §3.12
+        proof = self._prove(presented, request.subject_token)  # RFC 9449 §4.3, RFC 8705 §3
+        attempt.proof = proof
+
+        subject = self._validate(_subject_token(request, client, proof))  # RFC 8693 §2.1, RFC 8725 §3.12
         attempt.subject = subject
 
-        actor_token = _actor_token(request, client)
+        actor_token = _actor_token(request, client, proof)
         actor = self._validate(actor_token) if actor_token else None
         attempt.actor = actor
 
-        decision = self._decide(request, client, subject, actor)  # RFC 8693 §2.2.2, RFC 8707 §2
+        decision = self._decide(request, client, subject, actor, proof)  # RFC 8693 §2.2.2, RFC 8707 §2
         attempt.trace, attempt.decided_on = decision.trace, decision.decided_on
         permit = decision.permit_or_refuse()
 
@@ -57,15 +72,19 @@ class TokenExchange:
         return issued
 
 
-def _subject_token(request: TokenExchangeRequest, client: RegisteredClient) -> PresentedToken:
+def _subject_token(
+    request: TokenExchangeRequest, client: RegisteredClient, proof: SenderProof
+) -> PresentedToken:
     return PresentedToken(
-        request.subject_token, Role.SUBJECT, request.subject_token_type, client.opaque_tokens_from
+        request.subject_token, Role.SUBJECT, request.subject_token_type, client.opaque_tokens_from, proof
     )
 
 
-def _actor_token(request: TokenExchangeRequest, client: RegisteredClient) -> PresentedToken | None:
+def _actor_token(
+    request: TokenExchangeRequest, client: RegisteredClient, proof: SenderProof
+) -> PresentedToken | None:
     if request.actor_token is None or request.actor_token_type is None:
         return None
     return PresentedToken(
-        request.actor_token, Role.ACTOR, request.actor_token_type, client.opaque_tokens_from
+        request.actor_token, Role.ACTOR, request.actor_token_type, client.opaque_tokens_from, proof
     )

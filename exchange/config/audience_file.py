@@ -21,7 +21,7 @@ class AudienceSchema(StrictSchema):
     resources = Names("resource", load_default=())
     token_lifetime = Duration()
     token_format = Choice("jwt", "opaque")
-    sender_constraint = Choice("none", "dpop", "mtls", "any")
+    sender_constraint = Choice("none", "dpop", "mtls", "any", load_default="none")
     scopes = Scopes("scope", load_default=())
     rules = AnyList("rule", required=True)
 
@@ -55,6 +55,7 @@ def read_audience(file: PolicyFile, max_token_lifetime: int | None) -> TargetSer
         scopes=frozenset(loaded["scopes"]),
         rules=known,
         rules_by_client=MappingProxyType(_rules_by_client(known)),
+        sender_constraint=loaded["sender_constraint"],
     )
 
 

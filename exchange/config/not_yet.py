@@ -30,11 +30,8 @@ def _is(wanted: object) -> Callable[[object], bool]:
 NOT_YET: Final = (
     _NotYet("server", ("rate_limit",), "rate limiting", lambda value: value != {}),
     _NotYet("issuers", ("single_use",), "single_use: true", _is(True)),
-    _NotYet("clients", ("authentication", "tls_client_auth"), "the method tls_client_auth"),
-    _NotYet("clients", ("authentication", "self_signed"), "the method self_signed"),
     _NotYet("clients", ("authentication", "workload"), "the method workload"),
     _NotYet("audiences", ("token_format",), "token_format: opaque", _is("opaque")),
-    _NotYet("audiences", ("sender_constraint",), "a sender_constraint", lambda value: value != "none"),
 )
 
 

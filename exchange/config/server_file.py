@@ -36,6 +36,7 @@ class ServerSchema(StrictSchema):
     clock_skew = Duration(zero=True, maximum="10m", load_default=30)
     max_delegation_depth = Count(minimum=1, maximum=16, load_default=4)
     max_targets = Count(minimum=1, maximum=16, load_default=1)
+    dpop_nonce = Choice("required", "optional", load_default="required")
     rate_limit = AnyMapping()
 
 
@@ -66,6 +67,7 @@ def read_server(file: PolicyFile, environ: Mapping[str, str]) -> ServerSettings 
         clock_skew=loaded["clock_skew"],
         max_delegation_depth=loaded["max_delegation_depth"],
         max_targets=loaded["max_targets"],
+        dpop_nonce=loaded["dpop_nonce"],
     )
 
 

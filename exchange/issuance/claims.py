@@ -23,9 +23,9 @@ def access_token_claims(
     """Return the claims to sign, as plain JSON inside; times in seconds since the epoch.
 
     One audience is a string (RFC 7519 §4.1.3), which verifiers that compare strings take too. ``scope`` is
-    left out where nothing is granted, since RFC 6749 §3.3 has no empty scope. ``act`` and ``may_act`` are
-    there when the permit has them (RFC 8693 §4.1, §4.4). Raises ``ValueError``, a defect and no answer, when
-    the permit names a reserved claim.
+    left out where nothing is granted, since RFC 6749 §3.3 has no empty scope. ``act``, ``may_act`` (RFC 8693
+    §4.1, §4.4) and ``cnf`` are there when the permit has them. Raises ``ValueError``, a defect and no answer,
+    when the permit names a reserved claim.
     """
     overridden = RESERVED_CLAIMS.intersection(permit.claims)
     if overridden:
@@ -45,6 +45,8 @@ def access_token_claims(
         claims["act"] = _plain(permit.act)
     if permit.may_act is not None:
         claims["may_act"] = _plain(permit.may_act)
+    if permit.confirmation is not None:
+        claims["cnf"] = _plain(permit.confirmation)  # RFC 7800 §3.1, RFC 9449 §6.1, RFC 8705 §3.1
     claims.update((name, _plain(value)) for name, value in permit.claims.items())
     return MappingProxyType(claims)
 

@@ -20,6 +20,9 @@ ACCESS_TOKEN_TYP: Final = "at+jwt"
 """RFC 9068 §2.1: what tells it from an ID token, by RFC 8725 §3.11."""
 BEARER: Final = "Bearer"
 """RFC 6750 §6.1.1."""
+DPOP: Final = "DPoP"
+"""RFC 9449 §5, §7.1: of a token that is bound to a key. One that is bound to a certificate alone stays a
+``Bearer`` token (RFC 8705 §3)."""
 
 
 class CurrentKey(Protocol):
@@ -68,7 +71,7 @@ class Minter:
         return IssuedToken(
             access_token=token,
             issued_token_type=issued_token_type,
-            token_type=BEARER,
+            token_type=DPOP if "jkt" in (permit.confirmation or ()) else BEARER,
             expires_in=expires_at - issued_at,
             scopes=permit.scopes,
             claims=claims,

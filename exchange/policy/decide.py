@@ -20,6 +20,7 @@ from exchange.policy.presenter import check_presenter
 from exchange.policy.question import Question, is_ours
 from exchange.policy.rules import choose_rule
 from exchange.policy.scopes import grant_scopes
+from exchange.policy.sender_constraint import confirmation_of
 from exchange.policy.targets import resolve_targets, rules_for
 from exchange.policy.trace import Trace, TraceRecorder, WouldHaveBeen
 
@@ -80,7 +81,9 @@ class PolicyDecider:
         the question is asked again as if all rules were enforced, and the answer is recorded.
         """
         decision = self._decide(request, client, subject, actor, proof)
-        decided_on = self._inputs.of(request, client, subject, actor, decision.trace.targets)
+        decided_on = self._inputs.of(
+            request, client, subject, actor, proof=proof, targets=decision.trace.targets
+        )
         return replace(decision, decided_on=decided_on)
 
     def _decide(
@@ -131,6 +134,7 @@ class PolicyDecider:
         candidates = [(target, rules_for(client, target)) for target in question.targets]
         _refuse_renewal(question)
         chosen = [(target, self._choose(rules, question, trace)) for target, rules in candidates]
+        confirmation = confirmation_of(question, trace)
         may_act = check_may_act(question)
         return Permit(
             rules=tuple(rule.id for _, rule in chosen),
@@ -143,6 +147,7 @@ class PolicyDecider:
             claims=claims_of(chosen, question),
             lifetime=lifetime_of(chosen, self._policies.server),
             not_after=not_after(subject, question.actor),
+            confirmation=confirmation,
         )
 
     def _choose(self, rules: tuple[Rule, ...], question: Question, trace: TraceRecorder) -> Rule:

@@ -8,7 +8,7 @@ from typing import Final
 
 from exchange.claim_path import MISSING, ClaimPath
 from exchange.config.values import Policies, RegisteredClient, TargetService
-from exchange.model import TokenExchangeRequest, VerifiedToken
+from exchange.model import NO_PROOF, SenderProof, TokenExchangeRequest, VerifiedToken
 from exchange.policy.looked_at import LookedAt, looked_at, top_level
 
 _NOTHING: Final = LookedAt()
@@ -25,6 +25,7 @@ class DecidedOn:
     policies: Policies
     targets: tuple[TargetService, ...]
     looked_at: LookedAt
+    proof: SenderProof = NO_PROOF
 
     def to_json(self) -> dict[str, object]:
         """Return a JSON object. Of the claims it holds what the rules for this client can look at."""
@@ -34,6 +35,8 @@ class DecidedOn:
         }
         if self.actor is not None:
             record["actor"] = _party(self.actor, self.looked_at.actor)
+        if proved := self.proof.as_confirmation():
+            record["proof"] = proved
         return record
 
     def _request(self) -> dict[str, object]:
@@ -70,6 +73,8 @@ class DecisionInputs:
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        *,
+        proof: SenderProof = NO_PROOF,
         targets: Iterable[str],
     ) -> DecidedOn:
         """Return what a decision about the files ``targets`` of ``audiences/`` is made on."""
@@ -82,6 +87,7 @@ class DecisionInputs:
             policies=self._policies,
             targets=tuple(self._targets[name] for name in named),
             looked_at=found if actor is None else found | _of_delegation(subject),
+            proof=proof,
         )
 
     def _looked_at(
@@ -122,6 +128,8 @@ def _party(token: VerifiedToken, paths: tuple[ClaimPath, ...]) -> dict[str, obje
     }
     if token.act is not None:
         record["act"] = _plain(token.act)
+    if token.confirmation is not None:
+        record["cnf"] = dict(token.confirmation)
     if token.may_act is not None:
         record["may_act"] = _plain(token.may_act)
     return record

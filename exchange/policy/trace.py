@@ -28,7 +28,7 @@ _MORE: Final = "…"
 
 ConditionKind = Literal["client", "subject.issuer", "subject.claims", "actor.issuer", "actor.claims", "when"]
 RuleOutcome = Literal["decided", "passed_over", "failed", "would_have_been"]
-CheckName = Literal["presenter", "delegation", "scopes"]
+CheckName = Literal["presenter", "delegation", "sender_constraint", "scopes"]
 Compared = frozenset[str] | tuple[str, ...] | int
 
 

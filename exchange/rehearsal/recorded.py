@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from exchange.claim_path import ClaimPath
-from exchange.model import Claims, Role, Secret, TokenExchangeRequest, TokenTypeIdentifier
+from exchange.model import Claims, Role, Secret, SenderProof, TokenExchangeRequest, TokenTypeIdentifier
 from exchange.strict_json import InvalidJson, parse_object
 
 _NO_TOKEN: Final = Secret("")
@@ -39,6 +39,7 @@ class RecordedParty:
     expires_at: int
     act: Claims | None
     may_act: Claims | None
+    confirmation: Claims | None
     claims: Claims
     """Those that the rules could look at, nested as they were in the token."""
     known: frozenset[tuple[str, ...]]
@@ -71,6 +72,7 @@ class RecordedDecision:
     request: TokenExchangeRequest
     subject: RecordedParty
     actor: RecordedParty | None
+    proof: SenderProof
     answer: RecordedAnswer
 
 
@@ -106,6 +108,7 @@ def _decision(record: Mapping[str, Any], on: Mapping[str, Any]) -> RecordedDecis
         request=_request(on["request"]),
         subject=_party(Role.SUBJECT, on["subject"]),
         actor=_party(Role.ACTOR, on["actor"]) if "actor" in on else None,
+        proof=_proof(on.get("proof", {})),
         answer=RecordedAnswer(record.get("reason"), record.get("rule"), issued),
     )
 
@@ -125,6 +128,13 @@ def _request(asked: Mapping[str, Any]) -> TokenExchangeRequest:
     )
 
 
+def _proof(members: Mapping[str, object]) -> SenderProof:
+    jkt, x5t_s256 = members.get("jkt"), members.get("x5t#S256")
+    if not isinstance(jkt, str | None) or not isinstance(x5t_s256, str | None):
+        raise TypeError("not a thumbprint")
+    return SenderProof(jkt, x5t_s256)
+
+
 def _party(role: Role, party: Mapping[str, Any]) -> RecordedParty:
     claims: Mapping[str, object] = party["claims"]
     paths = {name: ClaimPath(name).tokens for name in (*claims, *_texts(party["absent"]))}
@@ -140,6 +150,7 @@ def _party(role: Role, party: Mapping[str, Any]) -> RecordedParty:
         expires_at=int(party["expires_at"]),
         act=party.get("act"),
         may_act=party.get("may_act"),
+        confirmation=party.get("cnf"),
         claims=_nested({paths[name]: value for name, value in claims.items()}),
         known=frozenset(paths.values()),
     )

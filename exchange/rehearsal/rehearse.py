@@ -13,7 +13,17 @@ from exchange.errors import Refusal
 from exchange.introspection import Introspections
 from exchange.issuance.mint import Minter
 from exchange.jose import SigningKey, generate_signing_key
-from exchange.model import IssuedToken, PresentedToken, Role, Secret, TokenExchangeRequest, VerifiedToken
+from exchange.model import (
+    NO_PROOF,
+    IssuedToken,
+    PresentedProof,
+    PresentedToken,
+    Role,
+    Secret,
+    SenderProof,
+    TokenExchangeRequest,
+    VerifiedToken,
+)
 from exchange.outbound import FetchFailed
 from exchange.policy.decide import Decision, PolicyDecider
 from exchange.rehearsal.believed import NO_KEYS
@@ -38,6 +48,8 @@ class RehearsalRequest:
     """The parameters of RFC 8693 §2.1."""
     unsigned: frozenset[Role] = frozenset()
     """Whose token is of ``unsigned_token``: its signature is not looked at."""
+    proof: SenderProof = NO_PROOF
+    """What counts as proved; a proof itself is good once, and for its own request alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,9 @@ class Rehearsal:
         tokens = _WatchedValidator(self._validator, asked.unsigned)
         decider = _WatchedDecider(self._decide)
         attempt = Attempt(request_id=TOKEN_ID, started=0)
-        exchange = TokenExchange(validate=tokens, decide=decider, mint=self._mint)
+        exchange = TokenExchange(
+            prove=lambda _presented, _token: asked.proof, validate=tokens, decide=decider, mint=self._mint
+        )
         issued = refusal = None
         try:
             issued = _exchange(exchange, asked, client, attempt)
@@ -125,7 +139,7 @@ def _exchange(
     if client is None:
         raise Refusal("client_authentication_failed", detail="no file in clients/ has this client_id")
     attempt.request = parse_token_request(asked.form)
-    return exchange.exchange(attempt.request, client, attempt)
+    return exchange.exchange(attempt.request, client, PresentedProof(), attempt)
 
 
 class _WatchedValidator:
@@ -162,8 +176,9 @@ class _WatchedDecider:
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        proof: SenderProof = NO_PROOF,
     ) -> Decision:
-        self.decision = self._decide(request, client, subject, actor)
+        self.decision = self._decide(request, client, subject, actor, proof)
         return self.decision
 
 

@@ -71,7 +71,7 @@ class Replay:
             raise Refusal("client_authentication_failed", detail="no file in clients/ has this client_id")
         subject = self._token(recorded.subject)
         actor = self._token(recorded.actor) if recorded.actor is not None else None
-        return self._decide(recorded.request, client, subject, actor)
+        return self._decide(recorded.request, client, subject, actor, recorded.proof)
 
     def _token(self, party: RecordedParty) -> VerifiedToken:
         role, issuer = party.role, self._issuers.get(party.issuer_name)
@@ -136,6 +136,7 @@ def _verified(party: RecordedParty, issuer: TrustedIssuer) -> VerifiedToken:
         sha256="",
         act=party.act,
         may_act=party.may_act,
+        confirmation=party.confirmation,
         in_audit_mode=issuer.mode == "audit",
     )
 

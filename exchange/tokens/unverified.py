@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from exchange.config.values import TrustedIssuer
 from exchange.jose import UnverifiedJws
-from exchange.model import Role, TokenTypeIdentifier
+from exchange.model import NO_PROOF, Role, SenderProof, TokenTypeIdentifier
 from exchange.trust import KeyCache
 
 
@@ -25,3 +25,5 @@ class UnverifiedToken:
     algorithm: str
     declared: TokenTypeIdentifier
     is_opaque: bool = False
+    proof: SenderProof = NO_PROOF
+    """What the request that came with it has proved to hold."""

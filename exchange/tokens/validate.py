@@ -26,6 +26,7 @@ from exchange.model import (
 from exchange.tokens.checks import Check, Entered, unwatched
 from exchange.tokens.claim_values import read_claims
 from exchange.tokens.classify import classify
+from exchange.tokens.confirmation import check_confirmation
 from exchange.tokens.delegation_claims import read_act, read_may_act
 from exchange.tokens.header_policy import check_header
 from exchange.tokens.kinds import require_kind
@@ -102,7 +103,8 @@ class TokenValidator:
         entered(Check.PROFILE)
         refuse_unrecognisable(issuer, role)
         entered(Check.ALGORITHM)
-        return UnverifiedToken(jws, role, issuer, keys, _algorithm(jws, issuer, role), presented.declared)
+        algorithm = _algorithm(jws, issuer, role)
+        return UnverifiedToken(jws, role, issuer, keys, algorithm, presented.declared, proof=presented.proof)
 
     def vouch(self, unverified: UnverifiedToken, entered: Entered = unwatched) -> UnverifiedToken:
         """Return the token with somebody's word for it: its signature, or what its issuer answers."""
@@ -137,7 +139,7 @@ class TokenValidator:
         entered(Check.REQUIRE)
         check_conditions(claims, issuer, role)
         entered(Check.KEPT)
-        _refuse_bound_to_a_key(claims, role)
+        confirmation = check_confirmation(claims, signed.proof, role)
         return VerifiedToken(
             role=role,
             kind=classification.kind,
@@ -156,6 +158,7 @@ class TokenValidator:
             sha256=hashlib.sha256(signed.jws.token.reveal().encode()).hexdigest(),
             act=read_act(claims, role),
             may_act=read_may_act(claims, role),
+            confirmation=confirmation,
             in_audit_mode=issuer.mode == "audit",
         )
 
@@ -166,7 +169,9 @@ class TokenValidator:
         entered(Check.PROFILE)
         refuse_unrecognisable(issuer, presented.role)
         jws = UnverifiedJws(presented.token, NO_CLAIMS, NO_CLAIMS)
-        return UnverifiedToken(jws, presented.role, issuer, keys, "", presented.declared, is_opaque=True)
+        return UnverifiedToken(
+            jws, presented.role, issuer, keys, "", presented.declared, is_opaque=True, proof=presented.proof
+        )
 
     def _issuer(self, unverified_claims: Claims, role: Role) -> tuple[TrustedIssuer, KeyCache]:
         """``iss`` is a key into the configured issuers and nothing else: it is never fetched from."""
@@ -228,9 +233,3 @@ def check_conditions(claims: Claims, issuer: TrustedIssuer, role: Role) -> None:
     for condition in issuer.require:
         if not condition.holds(claims):
             raise token_refusal(role, "claim_refused", detail=f"issuer {issuer.name} requires {condition}")
-
-
-def _refuse_bound_to_a_key(claims: Claims, role: Role) -> None:
-    """A token bound to a key must not become one that anybody can use (RFC 7800 §3.1). Presence counts."""
-    if "cnf" in claims:
-        raise token_refusal(role, "proof_missing", detail="cnf; proofs of possession are not verified here")

@@ -43,7 +43,7 @@ def token() -> Response:
         return cast("Response", taken.server.create_token_response(request))
 
 
-@endpoints.after_app_request
+@endpoints.after_request
 def _hand_out_dpop_nonce(response: Response) -> Response:
     if flask.request.endpoint == "endpoints.token":
         hand_out_nonce(flask.request, response, serving().fresh_dpop_nonce)

@@ -11,15 +11,13 @@ from authlib.oauth2.rfc6749.requests import OAuth2Payload
 
 from exchange.audit import Attempt
 from exchange.config.values import RegisteredClient
-from exchange.errors import Refusal
-from exchange.model import ClientCredentials, TokenExchangeRequest
+from exchange.model import ClientCredentials, PresentedProof, Secret, TokenExchangeRequest
 from exchange.token_exchange import TokenExchange
 from exchange.web.form import Form, single
 from exchange.web.token_request import parse_token_request
 from exchange.web.token_response import NO_STORE, token_response_body
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
-_NO_DPOP = "This version does not issue DPoP-bound tokens; leave the DPoP header out."
 
 
 class FormPayload(OAuth2Payload):
@@ -46,14 +44,14 @@ class FormRequest(OAuth2Request):
         form: Form,
         *,
         credentials: ClientCredentials,
-        has_dpop_proof: bool,
+        unverified_dpop: Secret | None,
         attempt: Attempt,
     ) -> None:
         super().__init__("POST", uri)
         self.payload = FormPayload(form)
         self.form_fields = form
         self.credentials = credentials
-        self.has_dpop_proof = has_dpop_proof
+        self.presented_proof = PresentedProof(unverified_dpop, credentials.certificate)
         self.attempt = attempt
 
 
@@ -82,16 +80,16 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
     def validate_token_request(self) -> None:
         """Authenticate the client (RFC 6749 §2.3) and read the parameters (RFC 8693 §2.1)."""
         self.registered_client = self.server.identify(self.request)
-        # Ignoring the proof would hand out a bearer token to a client that asked for a bound one.
-        if self.request.has_dpop_proof:
-            raise Refusal("dpop_proof_invalid", description=_NO_DPOP)
         self.exchange_request = parse_token_request(self.request.form_fields)
         self.request.attempt.request = self.exchange_request
 
     def create_token_response(self) -> tuple[int, str, list[tuple[str, str]]]:
         """Exchange, and return status, body and headers of the answer (RFC 8693 §2.2.1)."""
         issued = self.server.token_exchange.exchange(
-            self.exchange_request, self.registered_client, self.request.attempt
+            self.exchange_request,
+            self.registered_client,
+            self.request.presented_proof,
+            self.request.attempt,
         )
         body = json.dumps(token_response_body(issued), separators=(",", ":"))
         return 200, body, list(NO_STORE.items())
