@@ -46,7 +46,7 @@ def check_kind(
     name = shipped.profile.name
     known = ", ".join(profile for profile, other in profiles.by_name.items() if other.workload is not None)
     if not is_workload(loaded):
-        if shipped.workload is not None:
+        if shipped.workload is not None and "kind" not in file.data:
             file.fault(("profile",), f"{name} is a profile of workload tokens; write `kind: workload` too")
         return
     if "profile" not in file.data:
