@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.interop.exchanging import service_that_asks
 from tests.interop.openid_provider import INTROSPECTING_CLIENT, OpenIdProvider
-from tests.support.policies import SECRET_CLIENT, issuer_file, secret_client_file, write_policies
+from tests.support.policies import write_policies
 from tests.support.service import RunningService
 
 
@@ -31,16 +32,6 @@ def asking_service(
     provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """A service that asks the provider about each token (RFC 7662)."""
-    introspection = {
-        "endpoint": f"{provider.issuer}/token/introspection",
-        "client_id": INTROSPECTING_CLIENT[0],
-        "client_secret": "${INTROSPECTION_SECRET}",
-    }
-    policies = write_policies(
-        tmp_path_factory.mktemp("introspection") / "policies",
-        issuer=provider.issuer,
-        issuers={"idp": issuer_file(provider.issuer, profile="opaque", introspection=introspection)},
-        clients={SECRET_CLIENT: secret_client_file(opaque_tokens_from="idp")},
-    )
-    with RunningService(policies, {"INTROSPECTION_SECRET": INTROSPECTING_CLIENT[1]}) as running:
+    endpoint, directory = f"{provider.issuer}/token/introspection", tmp_path_factory.mktemp("introspection")
+    with service_that_asks(provider.issuer, endpoint, INTROSPECTING_CLIENT, directory) as running:
         yield running

@@ -9,7 +9,14 @@ import jwt
 import requests
 
 from tests.support.idp import BACKEND
-from tests.support.policies import AUDIENCE, BASIC, issuer_file, write_policies
+from tests.support.policies import (
+    AUDIENCE,
+    BASIC,
+    SECRET_CLIENT,
+    issuer_file,
+    secret_client_file,
+    write_policies,
+)
 from tests.support.service import RunningService
 
 
@@ -17,6 +24,22 @@ def service_that_trusts(issuer: str, profile: str, directory: Path, **changes: A
     """Return a service, not yet started, whose one issuer is ``issuer``; ``changes`` go into its file."""
     trusted = issuer_file(issuer, profile=profile, audience=[BACKEND], **changes)
     return RunningService(write_policies(directory / "policies", issuer=issuer, issuers={"idp": trusted}))
+
+
+def service_that_asks(issuer: str, endpoint: str, client: tuple[str, str], directory: Path) -> RunningService:
+    """Return a service, not yet started, that asks ``endpoint`` about each token of ``issuer`` (RFC 7662)."""
+    introspection = {
+        "endpoint": endpoint,
+        "client_id": client[0],
+        "client_secret": "${INTROSPECTION_SECRET}",
+    }
+    policies = write_policies(
+        directory / "policies",
+        issuer=issuer,
+        issuers={"idp": issuer_file(issuer, profile="opaque", introspection=introspection)},
+        clients={SECRET_CLIENT: secret_client_file(opaque_tokens_from="idp")},
+    )
+    return RunningService(policies, {"INTROSPECTION_SECRET": client[1]})
 
 
 def exchange(service: RunningService, token: str, **parameters: str) -> requests.Response:

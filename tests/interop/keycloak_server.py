@@ -16,6 +16,8 @@ from tests.interop.process import PeerProcess
 from tests.support.service import free_port
 
 SECRET = "known-to-this-test-alone"
+ASKER = ("exchange", SECRET)
+"""The client that may introspect tokens of ``shop-asked-about``."""
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true"
 """It runs for a minute, so it is not worth optimising."""
 
@@ -39,6 +41,7 @@ class Keycloak:
         shutil.copytree(home / "database", directory / "database")
         self._origin = f"http://127.0.0.1:{port}"
         self.issuer = f"{self._origin}/realms/shop"
+        self.introspection_endpoint = f"{self.issuer}/protocol/openid-connect/token/introspect"
         self._process = PeerProcess(
             [
                 program(home),
@@ -91,6 +94,12 @@ class Keycloak:
         )
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/jwt"), answer.text
         return answer.text
+
+    def says_of(self, token: str) -> dict[str, Any]:
+        """Return its answer about a token (RFC 7662 §2.2)."""
+        answer = requests.post(self.introspection_endpoint, data={"token": token}, auth=ASKER, timeout=30)
+        members: dict[str, Any] = answer.json()
+        return members
 
     def rotate_keys(self) -> None:
         """Make a new signing key, which signs from now on; the old one stays published."""

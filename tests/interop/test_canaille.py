@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.canaille_server import Canaille
+from tests.interop.doctor import inspect
 from tests.interop.exchanging import assert_refused, exchange, service_that_trusts, unverified
 from tests.support.service import ACCESS_TOKEN, JWT, RunningService
 
@@ -74,3 +76,9 @@ def test_a_machines_access_token_is_opaque_and_refused(trusting: RunningService,
     assert "." not in token
 
     assert_refused(trusting, exchange(trusting, token), "subject_token_malformed")
+
+
+def test_the_doctor_proposes_nothing(canaille: Canaille, tmp_path: Path) -> None:
+    diagnosis = inspect(canaille.issuer, tmp_path, canaille.log_in())
+
+    assert (diagnosis.returncode, diagnosis.stdout.strip()) == (1, "")

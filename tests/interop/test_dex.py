@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.dex_server import Dex
+from tests.interop.doctor import inspect
 from tests.interop.exchanging import assert_refused, exchange, service_that_trusts, unverified
 from tests.support.service import ACCESS_TOKEN, JWT, RunningService
 
@@ -57,3 +59,9 @@ def test_neither_is_exchanged_and_the_answer_says_why(
 @pytest.mark.parametrize("kind", ["access_token", "id_token"])
 def test_a_wrong_profile_lets_neither_in(strict: RunningService, dex: Dex, grant: Grant, kind: str) -> None:
     assert_refused(strict, exchange(strict, grant(dex)[kind]), "subject_token_is_id_token")
+
+
+def test_the_doctor_proposes_nothing(dex: Dex, tmp_path: Path) -> None:
+    diagnosis = inspect(dex.issuer, tmp_path, dex.log_in())
+
+    assert (diagnosis.returncode, diagnosis.stdout.strip()) == (1, "")

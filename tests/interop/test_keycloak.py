@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import yaml
 
-from tests.interop.exchanging import assert_refused, exchange, issued, service_that_trusts, unverified
-from tests.interop.keycloak_server import Keycloak
+from tests.interop.doctor import inspect
+from tests.interop.exchanging import (
+    assert_refused,
+    exchange,
+    issued,
+    service_that_asks,
+    service_that_trusts,
+    unverified,
+)
+from tests.interop.keycloak_server import ASKER, Keycloak
 from tests.support.idp import BACKEND
+from tests.support.policies import write_policies
 from tests.support.service import ACCESS_TOKEN, ID_TOKEN, JWT, RunningService
 
 
@@ -166,6 +177,59 @@ def test_without_the_switch_and_without_the_profile_nothing_proves_the_kind(
 ) -> None:
     assert_refused(strict, exchange(strict, ada["access_token"]), "subject_token_kind_unproven")
     assert_refused(strict, exchange(strict, ada["id_token"]), "subject_token_is_id_token")
+
+
+@pytest.fixture(scope="module")
+def asking(keycloak: Keycloak, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service that asks it about each token."""
+    directory = tmp_path_factory.mktemp("asking")
+    with service_that_asks(keycloak.issuer, keycloak.introspection_endpoint, ASKER, directory) as service:
+        yield service
+
+
+def test_a_lightweight_access_token_is_exchanged_by_what_keycloak_says_of_it(
+    asking: RunningService, keycloak: Keycloak
+) -> None:
+    token = keycloak.log_in("shop-asked-about")["access_token"]
+    assert {"sub", "realm_access"}.isdisjoint(unverified(token))
+
+    claims = issued(exchange(asking, token))
+
+    assert claims["sub"] == f"idp|{keycloak.says_of(token)['sub']}"
+    assert claims["scope"] == "orders:read"
+
+
+def test_an_id_token_is_refused_although_keycloak_says_that_it_is_active(
+    asking: RunningService, keycloak: Keycloak
+) -> None:
+    token = keycloak.log_in("shop-asked-about")["id_token"]
+    assert keycloak.says_of(token)["active"] is True
+
+    assert_refused(asking, exchange(asking, token), "subject_token_is_id_token")
+
+
+@pytest.mark.parametrize(("client", "profile"), [("shop-web", "keycloak"), ("shop-at-jwt", "rfc9068")])
+def test_the_doctors_proposal_loads_and_works(
+    keycloak: Keycloak, tmp_path: Path, client: str, profile: str
+) -> None:
+    tokens = keycloak.log_in(client)
+    diagnosis = inspect(keycloak.issuer, tmp_path, tokens)
+    assert diagnosis.returncode == 0, diagnosis.stderr
+    assert yaml.safe_load(diagnosis.stdout)["profile"] == profile
+
+    policies = write_policies(
+        tmp_path / "policies", issuer=keycloak.issuer, issuers={"idp": diagnosis.stdout}
+    )
+    with RunningService(policies) as service:
+        assert issued(exchange(service, tokens["access_token"]))["scope"] == "orders:read"
+        assert_refused(service, exchange(service, tokens["id_token"]), "subject_token_is_id_token")
+
+
+def test_the_doctor_knows_it_by_its_endpoints(keycloak: Keycloak, tmp_path: Path) -> None:
+    diagnosis = inspect(keycloak.issuer, tmp_path)
+
+    assert diagnosis.returncode == 0, diagnosis.stderr
+    assert yaml.safe_load(diagnosis.stdout)["profile"] == "keycloak"
 
 
 def test_a_token_signed_with_a_new_key_is_exchanged_at_once(
