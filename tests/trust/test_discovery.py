@@ -272,3 +272,32 @@ def test_metadata_is_remembered_for_a_minute_and_not_beyond_a_refused_document(i
         with pytest.raises(FetchFailed):
             fetches(time.monotonic() + 5)
     assert idp.hits["/.well-known/openid-configuration"] == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "fits"),
+    [
+        ("{origin}/t1/v2.0", True),
+        ("{origin}/{{tenantid}}/v2.0", True),
+        ("{origin}/{{tenant}}/v2.0", True),
+        ("{origin}/t2/v2.0", False),
+        ("{origin}/{{tenantid}}/{{tenantid}}", False),
+        ("{origin}/{{tenant id}}/v2.0", False),
+        ("{origin}/{{}}/v2.0", False),
+        ("https://x.example/{{tenantid}}/v2.0", False),
+    ],
+)
+def test_metadata_of_a_tenant_names_it_or_with_a_placeholder_all_of_them(idp, named, fits):
+    issuer = f"{idp.url}/t1/v2.0"
+    metadata = {"issuer": named.format(origin=idp.url), "jwks_uri": f"{idp.url}/jwks.json"}
+    idp.on("/t1/v2.0/.well-known/openid-configuration", json_of(metadata))
+    idp.on("/jwks.json", json_of({"keys": [keys.public_jwk("ES256")]}))
+    one_of_many = KeySource(
+        discovery=issuer, metadata_template=f"{idp.url}/{{tenant}}/v2.0", allow_insecure_http=True
+    )
+    if fits:
+        assert len(fetch(one_of_many)) == 1
+    else:
+        assert cause_of(one_of_many) == "metadata_of_another_issuer"
+    if "{{" in named:
+        assert cause_of(by_discovery(issuer)) == "metadata_of_another_issuer"
