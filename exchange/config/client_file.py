@@ -7,6 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
+from exchange.config.certificate_fields import (
+    SelfSignedSchema,
+    TlsClientAuthSchema,
+    read_self_signed,
+    read_tls_client_auth,
+)
 from exchange.config.directory import PolicyDirectory
 from exchange.config.faults import YamlPath
 from exchange.config.fields import (
@@ -51,8 +57,8 @@ class _AuthenticationSchema(StrictSchema):
     client_secret = AnyValue()
     private_key_jwt = Section(_AssertionKeysSchema)
     assertion_audience = Choice("issuer", "any")
-    tls_client_auth = AnyMapping()
-    self_signed = AnyMapping()
+    tls_client_auth = Section(TlsClientAuthSchema)
+    self_signed = Section(SelfSignedSchema)
     workload = AnyMapping()
 
 
@@ -91,6 +97,8 @@ def read_client(
         _check_some_method(file)
     client_secret = _client_secret(file, methods, environ)
     private_key_jwt = _private_key_jwt(file, loaded, directory)
+    tls_client_auth = read_tls_client_auth(file, methods, directory)
+    self_signed = read_self_signed(file, methods)
     if file.faults:
         return None
     return RegisteredClient(
@@ -103,6 +111,8 @@ def read_client(
         client_secret=client_secret,
         private_key_jwt=private_key_jwt,
         opaque_tokens_from=loaded.get("opaque_tokens_from"),
+        tls_client_auth=tls_client_auth,
+        self_signed=self_signed,
     )
 
 

@@ -9,8 +9,6 @@ from tests.config.policy_texts import AUDIENCE, CLIENT, ISSUER, SERVER, faults
 REFUSED = [
     ("server", SERVER.replace("{}", "{per_client: 600/m, failed_authentication: 60/m}"), "8:13: rate_limit"),
     ("issuers/acme", ISSUER + "single_use: true\n", "5:13: single_use"),
-    ("clients/orders-bff", CLIENT + "  tls_client_auth: {san_dns: bff.acme.example}\n", "authentication.tls_client_auth"),
-    ("clients/orders-bff", CLIENT + "  self_signed: {x5t_s256: abc}\n", "authentication.self_signed"),
     (
         "clients/orders-bff",
         CLIENT + '  workload: {issuer: cluster, subject: "system:serviceaccount:shop:bff"}\n',

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from exchange.config.certificate_fields import CertificateName, Thumbprints
 from exchange.config.claim_fields import ClaimName, ClaimNames, Conditions
 from exchange.config.fields import (
     ASYMMETRIC_ALGORITHMS,
@@ -36,6 +37,7 @@ _SCOPE: Final[JsonSchema] = {"type": "string", "pattern": r"^[\x21\x23-\x5b\x5d-
 _CLAIM: Final[JsonSchema] = {"type": "string", "pattern": r"^([^/]|/([^~]|~[01])*$)"}
 _SCALAR: Final[JsonSchema] = {"type": ["string", "number", "boolean"]}
 _TEXT: Final[JsonSchema] = {"type": "string", "minLength": 1}
+_THUMBPRINT: Final[JsonSchema] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
 
 
 def one_or_several(item: JsonSchema, minimum: int = 1) -> JsonSchema:
@@ -123,6 +125,8 @@ _BY_KIND: Final[Mapping[type, Callable[[Any], JsonSchema]]] = MappingProxyType(
         Text: lambda _: {"type": "string", "pattern": r"\S"},
         Name: lambda _: NAME,
         OneIssuer: lambda _: NAME,
+        CertificateName: lambda _: _TEXT,
+        Thumbprints: lambda _: one_or_several(_THUMBPRINT),
         Flag: lambda _: {"type": "boolean"},
         Count: lambda field: {"type": "integer", "minimum": field.minimum, "maximum": field.maximum},
         Choice: lambda field: {"enum": list(field.choices)},

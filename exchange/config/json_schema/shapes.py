@@ -8,6 +8,8 @@ from typing import Final
 
 from marshmallow import Schema
 
+from exchange.config.certificate_fields import CHOICES
+from exchange.config.client_file import METHODS as AUTHENTICATION
 from exchange.config.fields import Scopes
 from exchange.config.json_schema.kinds import (
     ANSWER_MARKER,
@@ -131,13 +133,13 @@ _PERMITS: Final = {
 STANDING_TOGETHER: Final[Mapping[str, JsonSchema]] = MappingProxyType(
     {
         "issuers.keys": _exactly_one_of(*SOURCES),
-        "clients.authentication": {
-            "anyOf": [{"required": [name]} for name in ("client_secret", "private_key_jwt")]
-        },
+        "clients.authentication": {"anyOf": [{"required": [name]} for name in AUTHENTICATION]},
+        "clients.authentication.tls_client_auth": _exactly_one_of(*CHOICES),
         "clients.authentication.private_key_jwt": _exactly_one_of(*SOURCES[1:]),
         "audiences.rules": {"if": {"required": ["deny"]}, "then": _DENIES, "else": _PERMITS},
         "audiences.rules.actor": {"minProperties": 1},
         "audiences.rules.claims": {"minProperties": 1, "maxProperties": 1},
+        "tests.request.proof": {"minProperties": 1},
         "tests.expect": {
             "minProperties": 1,
             "if": {"required": ["refuse"]},
