@@ -189,6 +189,16 @@ def about_fit(fit: Fit, fits: Sequence[Fit], *, compared: bool) -> Iterator[Find
         yield note("profile", "others_fit", f"these profiles fit as well: {', '.join(sorted(others))}")
 
 
+def about_another_product(fit: Fit) -> Finding:
+    name = fit.candidate.name
+    text = (
+        f"no profile of this product takes the access token. {name} would, but it is that of"
+        f" {fit.candidate.title}, and"
+        f" its marker is sound there alone; {_TYPE_THEM}, or say --profile {name} if you know better"
+    )
+    return wrong("profile", "another_product", text)
+
+
 def about_unsure(fit: Fit) -> Finding:
     text = (
         f"profile {fit.candidate.name} takes it, but nothing else shows that it is an access token, or that"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from exchange.inspection.clock import ALLOWED_SKEW, compare_clocks
 from exchange.inspection.discovery import Discovered, discover
+from exchange.inspection.draft import DraftLoader
 from exchange.inspection.drafting import Known, name_for
 from exchange.inspection.fetching import Door, in_words
 from exchange.inspection.findings import Level, note, wrong
@@ -61,10 +64,13 @@ def inspect_issuer(
     report.findings.extend(found.findings)
     keys = _look_at_keys(found, door, report)
     if found.fetchable:
-        known = _known(asked, found, keys, jwks_uri)
-        name = asked.name or name_for(found.issuer)
-        proposer = Proposer(report, known, name=name, only=asked.profile, fetcher=fetcher, clock=clock)
-        proposer.propose(tokens, may_propose=not _is_blocked(found, report))
+        known, name = _known(asked, found, keys, jwks_uri), asked.name or name_for(found.issuer)
+        with tempfile.TemporaryDirectory(prefix="exchange-inspect-") as directory:
+            load = DraftLoader(Path(directory), name)
+            proposer = Proposer(
+                report, known, name=name, load=load, only=asked.profile, fetcher=fetcher, clock=clock
+            )
+            proposer.propose(tokens, may_propose=not _is_blocked(found, report))
     return report
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +91,21 @@ def _flow(texts: tuple[str, ...]) -> str:
     return f"[{', '.join(_scalar(text) for text in texts)}]"
 
 
-def load_draft(draft: Draft, name: str) -> Policies:
-    """Return policies that hold ``draft`` as ``issuers/NAME.yaml`` alone; raises ``PolicyFaults``."""
-    with tempfile.TemporaryDirectory(prefix="exchange-inspect-") as directory:
-        root = Path(directory)
+class DraftLoader:
+    """Loads drafts, one at a time, as policies that hold nothing else; ``directory`` is empty and its own."""
+
+    def __init__(self, directory: Path, name: str) -> None:
         for section in ("issuers", "clients", "audiences"):
-            (root / section).mkdir()
-        (root / "server.yaml").write_text("issuer: https://exchange.invalid\n", encoding="utf-8")
-        (root / "issuers" / f"{name}.yaml").write_text(draft.yaml(name), encoding="utf-8")
-        return load(root, environ={}, label=Path("policies"))
+            (directory / section).mkdir()
+        (directory / "server.yaml").write_text("issuer: https://exchange.invalid\n", encoding="utf-8")
+        self._directory = directory
+        self._name = name
+        self._loaded: dict[Draft, Policies] = {}
+
+    def __call__(self, draft: Draft) -> Policies:
+        """Return what the service's own loader makes of ``issuers/NAME.yaml``; raises ``PolicyFaults``."""
+        if draft not in self._loaded:
+            file = self._directory / "issuers" / f"{self._name}.yaml"
+            file.write_text(draft.yaml(self._name), encoding="utf-8")
+            self._loaded[draft] = load(self._directory, environ={}, label=Path("policies"))
+        return self._loaded[draft]

@@ -11,14 +11,14 @@ from exchange.config.profiles import DEFAULT_PROFILE, shipped_profiles
 from exchange.inspection import advice
 from exchange.inspection.bench import Bench, Verdict
 from exchange.inspection.clock import ALLOWED_SKEW, clock_of_token_off
-from exchange.inspection.draft import PLACEHOLDER_AUDIENCE, PLACEHOLDER_TENANT, Draft, load_draft
+from exchange.inspection.draft import PLACEHOLDER_AUDIENCE, PLACEHOLDER_TENANT, Draft, DraftLoader
 from exchange.inspection.drafting import Known, draft_for, has_audience, strict_draft
 from exchange.inspection.fetching import in_words
 from exchange.inspection.findings import Finding, wrong
 from exchange.inspection.fitting import Candidate, Fit, best_fit, try_candidate
 from exchange.inspection.products import recognise, takes_jwts
 from exchange.inspection.report import Inspection, Proposal, TokenReport
-from exchange.inspection.tokens import Meaning, ReadToken, Taken, Yardsticks, take
+from exchange.inspection.tokens import Meaning, ReadToken, Taken, Yardsticks, doubt, take
 from exchange.outbound import Fetcher
 from exchange.trust import KeyCaches
 
@@ -69,6 +69,7 @@ class Proposer:
         known: Known,
         *,
         name: str,
+        load: DraftLoader,
         only: str | None,
         fetcher: Fetcher,
         clock: Callable[[], float],
@@ -76,6 +77,7 @@ class Proposer:
         self._report = report
         self._known = known
         self._name = name
+        self._load = load
         self._only = only
         self._clock = clock
         self._profiles = shipped_profiles()
@@ -95,10 +97,13 @@ class Proposer:
             try_candidate(candidate, by_kind.access, by_kind.others, self._product)
             for candidate in self._candidates()
         ]
-        if by_kind.taken:
+        if by_kind.access:
             self._report.fits = sorted(fits, key=lambda fit: (not fit.fits, fit.rank, fit.candidate.name))
         chosen = self._choose(fits, by_kind, given=bool(tokens))
-        if chosen is not None and may_propose:
+        # What this IdP did not sign shows nothing about it.
+        strict = self._bench(strict_draft(self._known)) or strict
+        signed = all(strict.validate(token).signature_verified for token in by_kind.access)
+        if chosen is not None and may_propose and signed:
             self._propose(chosen, fits, by_kind)
         bench, judged_by = (
             (chosen.candidate.bench, chosen.candidate.name) if chosen else (strict, DEFAULT_PROFILE)
@@ -110,7 +115,7 @@ class Proposer:
         product.
         """
         try:
-            policies = load_draft(draft, self._name)
+            policies = self._load(draft)
         except PolicyFaults as faults:
             if draft.profile in {self._only, DEFAULT_PROFILE}:
                 text = "; ".join(f"{fault.path}: {fault.message}" for fault in faults.faults)
@@ -144,7 +149,7 @@ class Proposer:
             of_the_product=tuple(one.bench.issuer for one in sound if one.name in products),
             others=tuple(one.bench.issuer for one in sound if one.name not in products),
         )
-        taken = tuple((token, take(token, yardsticks)) for token in own)
+        taken = doubt([(token, take(token, yardsticks)) for token in own])
         for token, one in taken:
             self._report.findings.extend(advice.about_taken(token, one))
             self._report.findings.extend(advice.about_type(token, one.meaning))
@@ -166,6 +171,9 @@ class Proposer:
         chosen = best_fit(fits)
         if chosen is None:
             findings.extend(advice.about_no_fit(fits, by_kind.access, by_kind.others))
+        elif self._is_of_another_product(chosen):
+            findings.append(advice.about_another_product(chosen))
+            return None
         elif chosen.candidate.weak is not None and not by_kind.surely_compared:
             findings.append(advice.about_weak_unproven(chosen))
             return None
@@ -173,6 +181,11 @@ class Proposer:
             findings.append(advice.about_unsure(chosen))
             return None
         return chosen
+
+    def _is_of_another_product(self, fit: Fit) -> bool:
+        """Tell whether only its look speaks for a profile, and the endpoints for another product."""
+        supposed = self._product.supposed
+        return bool(supposed) and fit.candidate.name not in supposed and not fit.surely and self._only is None
 
     def _choose_unseen(self, fits: Sequence[Fit], *, given: bool) -> Fit | None:
         """Without an access token only the product's own profile can be right, or else the strictest one.

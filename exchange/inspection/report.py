@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -22,6 +22,7 @@ _SHOWN: Final = ("iss", "aud")
 _SHOWN_OF_HEADER: Final = ("typ", "alg", "kid")
 _MAX_NAMES: Final = 64
 _SECTIONS: Final[tuple[About, ...]] = ("discovery", "keys", "clock", "tokens", "profile")
+_MAX_PROFILES: Final = 6
 _INDENT: Final = "  "
 _WIDTH: Final = 110
 _HANGING: Final = 7
@@ -214,9 +215,13 @@ def _profiles(report: Mapping[str, Any]) -> Iterator[str]:
         elif not one["fits"]:
             taking_nothing.append(one["profile"])
     if fitting:
-        yield f"{_INDENT}fits   as well: {', '.join(fitting)}"
+        yield f"{_INDENT}fits   as well: {_several(fitting)}"
     if taking_nothing:
-        yield f"{_INDENT}-      do not take every access token: {', '.join(taking_nothing)}"
+        yield f"{_INDENT}-      not every access token is taken by {_several(taking_nothing)}"
+
+
+def _several(profiles: Sequence[str]) -> str:
+    return ", ".join(profiles) if len(profiles) <= _MAX_PROFILES else f"{len(profiles)} other profiles"
 
 
 _DETAILS: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]]] = MappingProxyType(

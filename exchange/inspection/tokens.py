@@ -6,7 +6,7 @@ validator, and a token that is not surely an access token must be refused by wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -147,17 +147,43 @@ def describes_itself(claims: Claims) -> str | None:
 
 def _by_looks(token: ReadToken, by: Yardsticks) -> Taken:
     """A guess, which a proposal says is one. Looks prove nothing: many products break each of these rules."""
-    if signs.NONCE in token.claims:
-        return Taken(Meaning.ID_TOKEN, "it has a nonce", sure=False)
-    clients = {client for name in _CLIENT_CLAIMS for client in token.texts(name)}
-    audience = set(token.texts("aud"))
-    if audience and audience <= clients:
-        return Taken(Meaning.ID_TOKEN, "aud is only the client", sure=False)
+    if hint := looks_like_id_token(token):
+        return Taken(Meaning.ID_TOKEN, hint, sure=False)
     for issuer in by.others:
         found = classify(token.header, token.claims, issuer)
         if found.kind is TokenKind.ACCESS_TOKEN:
             return Taken(Meaning.ACCESS_TOKEN, f"it meets the marker of {issuer.profile.name}", sure=False)
     return Taken(Meaning.UNKNOWN, "nothing in it says what it is", sure=False)
+
+
+def looks_like_id_token(token: ReadToken) -> str | None:
+    """Return what makes the token look like an ID token, though it may be none."""
+    if signs.NONCE in token.claims:
+        return "it has a nonce"
+    clients = {client for name in _CLIENT_CLAIMS for client in token.texts(name)}
+    audience = set(token.texts("aud"))
+    return "aud is only the client" if audience and audience <= clients else None
+
+
+def doubt(taken: Sequence[tuple[ReadToken, Taken]]) -> tuple[tuple[ReadToken, Taken], ...]:
+    """Return ``taken`` with doubts about tokens that pass for access tokens among several, and were called
+    nothing.
+
+    An access token and an ID token were probably given. Where both pass for access tokens, one that looks
+    like an ID token may be it: at this IdP the mark would prove nothing. Only the operator knows.
+    """
+    passing = [token for token, one in taken if one.meaning is Meaning.ACCESS_TOKEN]
+    if len(passing) < 2:  # noqa: PLR2004
+        return tuple(taken)
+    return tuple((token, _doubted(token, one)) for token, one in taken)
+
+
+def _doubted(token: ReadToken, one: Taken) -> Taken:
+    hint = looks_like_id_token(token)
+    if one.meaning is not Meaning.ACCESS_TOKEN or token.given.said is not None or hint is None:
+        return one
+    why = f"it passes for an access token ({one.why}), and looks like an ID token: {hint}"
+    return Taken(Meaning.UNKNOWN, why, sure=False)
 
 
 def distinguishing(access: Iterable[ReadToken], others: Iterable[ReadToken]) -> tuple[str, ...]:

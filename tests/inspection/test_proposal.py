@@ -156,6 +156,43 @@ def test_an_id_token_that_is_typed_as_an_access_token_stops_every_profile(
     assert examined.wrong == {"not_what_was_said", "indistinguishable"}
 
 
+BEARER, TYPED, USE = {"typ": "Bearer"}, {"typ": "at+jwt"}, {"token_use": "access"}
+
+
+@pytest.mark.parametrize(
+    ("mark", "header", "looks"),
+    [
+        (BEARER, {}, {"aud": "shop-web"}),
+        (BEARER, {}, {"nonce": "n-1"}),  # which Keycloak's profile tolerates
+        ({}, TYPED, {"aud": "shop-web"}),
+        (USE, {}, {"aud": "shop-web"}),
+    ],
+)
+def test_a_mark_that_the_id_token_has_too_is_no_mark(
+    idp: SpokenFor, tmp_path: Path, mark: Any, header: Any, looks: Any
+) -> None:
+    """Neither token is called anything, and both pass for access tokens: one looks like the ID token."""
+    access, id_token = (
+        idp.sign(idp.access_token_claims(azp="shop-web", **(mark | more)), header=header)
+        for more in ({}, looks)
+    )
+
+    examined = inspect(idp.issuer, *given(tmp_path, token=[access, id_token]))
+
+    assert (examined.exit, examined.profile) == (1, None)
+    assert examined.wrong == {"token_unknown", "indistinguishable"}
+
+
+def test_access_tokens_of_a_user_and_of_a_machine_may_be_given_together(
+    idp: SpokenFor, tmp_path: Path
+) -> None:
+    tokens = [idp.access_token(), idp.access_token(sub="shop-web"), idp.id_token()]
+
+    examined = inspect(idp.issuer, *given(tmp_path, token=tokens))
+
+    assert (examined.exit, examined.profile) == (0, "rfc9068")
+
+
 def test_a_look_alike_alone_is_proposed_only_when_it_is_called_an_access_token(
     idp: SpokenFor, tmp_path: Path
 ) -> None:
@@ -181,6 +218,20 @@ def test_the_products_endpoints_choose_between_look_alikes(idp: SpokenFor, tmp_p
 
     assert (without.exit, without.profile) == (0, "keycloak")
     assert (with_tokens.exit, with_tokens.profile) == (0, "keycloak")
+
+
+def test_a_look_alike_is_not_proposed_where_the_endpoints_say_that_it_is_another_product(
+    idp: SpokenFor, tmp_path: Path
+) -> None:
+    access, _ = lookalikes(idp)
+    idp.changes["token_endpoint"] = f"{idp.issuer}/protocol/openid-connect/token"
+    arguments = given(tmp_path, access=access, id_token=idp.id_token())
+
+    examined = inspect(idp.issuer, *arguments)
+    insisted = inspect(idp.issuer, *arguments, "--profile", "auth0")
+
+    assert (examined.exit, examined.profile, examined.wrong) == (1, None, {"another_product"})
+    assert (insisted.exit, insisted.profile) == (0, "auth0")
 
 
 def test_the_endpoints_that_are_known_are_those_of_profiles() -> None:
@@ -266,7 +317,7 @@ def test_metadata_of_another_issuer_on_the_same_origin_needs_a_token_that_says_s
     assert (alone.exit, alone.profile, alone.wrong) == (1, None, {"issuer_mismatch"})
     assert (token.exit, token.wrong) == (0, set())
     assert f'keys: {{jwks_uri: "{idp.jwks_uri}"}}' in token.yaml
-    assert (forged.exit, forged.wrong) == (1, {"token_refused"})
+    assert (forged.exit, forged.profile, forged.wrong) == (1, None, {"token_refused"})
 
 
 def test_metadata_of_another_origin_is_never_believed_whatever_a_token_says(

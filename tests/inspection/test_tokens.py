@@ -77,6 +77,7 @@ def test_what_is_wrong_with_an_access_token_is_said_in_the_words_of_the_service(
 
     assert (examined.exit, examined.wrong) == (1, codes)
     assert examined.token()["reason"] == reason
+    assert (examined.profile is not None) is examined.token()["signature_verified"]
 
 
 def test_a_signature_that_does_not_verify_is_said(idp: SpokenFor, tmp_path: Path) -> None:
