@@ -16,7 +16,7 @@ def compare_clocks(date: str, *, now: float, skew: int) -> Finding:
     """Return what ``Date`` of an answer (RFC 9110 §6.6.1) says; ``now`` in epoch seconds."""
     try:
         theirs = parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError, OSError):  # a stranger's text, and a year that no clock has
         theirs = None
     if theirs is None:
         return note(_ABOUT, "clock_unknown", "the IdP's answers say no time: give a fresh token to compare")

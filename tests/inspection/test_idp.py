@@ -13,7 +13,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from exchange.config.server_file import ServerSchema
 from exchange.inspection import fetching
-from exchange.inspection.clock import ALLOWED_SKEW
+from exchange.inspection.clock import ALLOWED_SKEW, compare_clocks
 from exchange.inspection.doctor import Asked, inspect_issuer
 from exchange.outbound import FetchFailure
 from exchange.trust.discovery import KeysRefusal
@@ -248,6 +248,13 @@ def test_an_answer_without_a_date_is_no_clock() -> None:
         examined = inspect(issuer)
 
     assert (examined.exit, "clock_unknown" in examined.codes) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "soon", "Mon, 01 Jan 0001 00:00:00", "1", "Fri, 31 Dec 9999 23:59:59 -2359"]
+)
+def test_a_date_that_is_none_breaks_nothing(date: str) -> None:
+    assert compare_clocks(date, now=time.time(), skew=30).code in {"clock_unknown", "clock_off"}
 
 
 def test_an_idp_that_says_nothing_costs_no_more_than_the_service_waits(monkeypatch: Any) -> None:
