@@ -19,6 +19,7 @@ _ENDPOINTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "pingfederate": {"token_endpoint": "/as/token.oauth2"},
         "adfs": {"token_endpoint": "/adfs/oauth2/token/"},
         "dex": {"jwks_uri": "/keys", "device_authorization_endpoint": "/device/code"},
+        "canaille": {"jwks_uri": "/oauth/jwks.json", "end_session_endpoint": "/oauth/end_session"},
     }
 )
 """How the metadata of products that anybody can run looks, by the name of their profile. A hint for choosing

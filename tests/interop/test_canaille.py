@@ -78,7 +78,9 @@ def test_a_machines_access_token_is_opaque_and_refused(trusting: RunningService,
     assert_refused(trusting, exchange(trusting, token), "subject_token_malformed")
 
 
-def test_the_doctor_proposes_nothing(canaille: Canaille, tmp_path: Path) -> None:
-    diagnosis = inspect(canaille.issuer, tmp_path, canaille.log_in())
+def test_the_doctor_knows_it_and_proposes_nothing(canaille: Canaille, tmp_path: Path) -> None:
+    for tokens in (None, canaille.log_in()):
+        diagnosis = inspect(canaille.issuer, tmp_path, tokens)
 
-    assert (diagnosis.returncode, diagnosis.stdout.strip()) == (1, "")
+        assert (diagnosis.returncode, diagnosis.stdout.strip()) == (1, "")
+        assert "this is Canaille" in diagnosis.stderr

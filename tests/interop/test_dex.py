@@ -61,7 +61,9 @@ def test_a_wrong_profile_lets_neither_in(strict: RunningService, dex: Dex, grant
     assert_refused(strict, exchange(strict, grant(dex)[kind]), "subject_token_is_id_token")
 
 
-def test_the_doctor_proposes_nothing(dex: Dex, tmp_path: Path) -> None:
-    diagnosis = inspect(dex.issuer, tmp_path, dex.log_in())
+def test_the_doctor_knows_it_and_proposes_nothing(dex: Dex, tmp_path: Path) -> None:
+    for tokens in (None, dex.log_in()):
+        diagnosis = inspect(dex.issuer, tmp_path, tokens)
 
-    assert (diagnosis.returncode, diagnosis.stdout.strip()) == (1, "")
+        assert (diagnosis.returncode, diagnosis.stdout.strip()) == (1, "")
+        assert "this is Dex" in diagnosis.stderr
