@@ -14,6 +14,7 @@ from exchange.rehearsal.rehearse import Answer
 from exchange.rehearsal.replay import Replayed
 from exchange.rehearsal.seen import checks_seen
 from exchange.tokens.checks import Check
+from exchange.tokens.opaque import is_asked_about
 
 CHECK_OF_REASON: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -36,6 +37,10 @@ CHECK_OF_REASON: Final[Mapping[str, str]] = MappingProxyType(
 _NO_TYP: Final = (
     "the claims came without a header; if the header of the real token marks it, give that too:"
     """ --header '{"typ": "at+jwt"}', or header: {typ: at+jwt} in a test"""
+)
+_NO_TOKEN_TYPE: Final = (
+    "the claims are taken for the answer of the issuer, which is asked about its tokens; give them what it"
+    " says of an access token, such as token_type: Bearer"
 )
 
 Explanation = dict[str, object]
@@ -160,4 +165,6 @@ def _hint(answer: Answer) -> str | None:
     last = answer.examined[-1] if answer.examined else None
     if last is None or not last.unsigned or last.verified is not None or last.checks[-1] is not Check.KIND:
         return None
+    if last.read is not None and is_asked_about(last.read):
+        return _NO_TOKEN_TYPE
     return _NO_TYP if "typ" not in parse_unverified(last.token).header else None

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.reload.looking import eventually, in_force
 from tests.support import keys
 from tests.support.idp import BACKEND, FakeIssuer
 from tests.support.introspection import (
@@ -634,3 +635,32 @@ def test_an_issuer_of_jwts_is_asked_about_what_is_none_and_looked_at_for_the_res
             assert_issued(running, running.exchange(partner.issue(), BASIC))
             assert_refused(running, running.exchange(idp.id_token(), BASIC), "subject_token_is_id_token")
             assert len(partner.asked) == 1
+
+
+def test_kept_answers_outlive_a_reload_and_not_a_change_of_how_their_issuer_is_asked(tmp_path: Path) -> None:
+    with FakeIssuer() as idp, PartnerServer() as partner:
+        directory = write_policies(
+            tmp_path / "policies",
+            issuer=idp.issuer,
+            issuers={"partner": asked_file(f"{partner.url}/introspect")},
+            clients={"shop": secret_client_file(opaque_tokens_from="partner"), "shop-with-key": None},
+            audiences={"orders": audience_file(rule(subject={"issuer": ["partner", "idp"]}))},
+        )
+        with RunningService(directory, env={VARIABLE: SECRET}, workers=1) as running:
+            token = partner.issue()
+
+            def asked() -> int:
+                assert_issued(running, running.exchange(token, BASIC, audience=AUDIENCE))
+                return len(partner.asked)
+
+            def changed(file: str, text: str) -> None:
+                before = in_force(running)
+                with (directory / file).open("a") as appended:
+                    appended.write(text)
+                eventually(lambda: in_force(running) not in (before, set()))
+
+            assert (asked(), asked()) == (1, 1)
+            changed("issuers/partner.yaml", "max_token_age: 1h\n")
+            assert asked() == 1
+            changed("issuers/partner.yaml", "allow_private_network: true\n")
+            assert asked() == 2
