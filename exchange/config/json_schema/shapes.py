@@ -28,6 +28,8 @@ Nest = Callable[[Schema, str], JsonSchema]
 """Makes the schema of a mapping that stands at a path."""
 
 _URL: Final[JsonSchema] = {"type": "string", "format": "uri", "pattern": r"^https?://\S+$"}
+_ISSUER: Final[JsonSchema] = {"type": "string", "pattern": r"^((https?|spiffe)://\S+|[^\s:]+)$"}
+"""Mostly a URL, with a tenant's placeholder or without; a cluster may be called anything."""
 _RESOURCE: Final[JsonSchema] = {
     "type": "string",
     "format": "uri",
@@ -86,7 +88,7 @@ def _profile(_: Nest) -> JsonSchema:
 SHAPES: Final[Mapping[str, Callable[[Nest], JsonSchema]]] = MappingProxyType(
     {
         "server.issuer": lambda _: _URL,
-        "issuers.issuer": lambda _: _URL,
+        "issuers.issuer": lambda _: _ISSUER,
         "issuers.profile": _profile,
         "issuers.keys.discovery": lambda _: {"const": True},
         "issuers.keys.jwks_uri": lambda _: _URL,
