@@ -79,12 +79,12 @@ class Settings:
 
     def trusted_proxies(self) -> TrustedProxies:
         """Return who may say what came with a connection; raises ``ValueError``, saying what to write."""
-        text = self.environ.get("EXCHANGE_TRUSTED_PROXIES", "").strip()
+        text = self.environ.get(PROXIES, "").strip()
         return TrustedProxies.parse(text) if text else TrustedProxies()
 
     def tls_header(self) -> str | None:
         """Return the header that carries a certificate; raises ``ValueError``, saying what to write."""
-        name = self.environ.get("EXCHANGE_TLS_HEADER", "").strip()
+        name = self.environ.get(TLS_HEADER, "").strip()
         if name and not _HEADER_NAME.fullmatch(name):
             raise ValueError(
                 f"{TLS_HEADER}: write the name of one header, without `_`, such as Client-Cert,"
