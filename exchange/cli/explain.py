@@ -17,7 +17,7 @@ from exchange.config.values import Policies
 from exchange.introspection import Introspections
 from exchange.issuance.key_files import KeyFault, read_keys
 from exchange.jose import public_jwk
-from exchange.model import Role, Secret, TokenTypeIdentifier
+from exchange.model import Role, Secret, SenderProof, TokenTypeIdentifier
 from exchange.outbound import Fetcher
 from exchange.rehearsal.believed import NO_KEYS, says_it_is_ours, type_to_declare
 from exchange.rehearsal.explanation import Explanation, explain
@@ -50,6 +50,10 @@ _TYPE_URN = "urn:ietf:params:oauth:token-type:"
 )
 @click.option("--actor-token-type", metavar="TYPE", help="As --subject-token-type.")
 @click.option("--requested-token-type", metavar="TYPE", help="As --subject-token-type.")
+@click.option(
+    "--dpop-jkt", metavar="JKT", help="A DPoP proof of the key with this thumbprint counts as given."
+)
+@click.option("--x5t-s256", metavar="X5T", help="As --dpop-jkt, for the client's certificate.")
 @click.option("--audit", metavar="LOG", type=click.Path(path_type=Path), help="In this audit log …")
 @click.option("--request-id", metavar="ID", help="… this request, and none of the above.")
 @click.option("--policies", metavar="DIR", type=click.Path(path_type=Path), help="Default: as the service.")
@@ -148,7 +152,9 @@ def _request(options: dict[str, Any], policies: Policies, now: float) -> Rehears
         }
     )
     unsigned = frozenset(role for role in Role if options[_names(role)[1]] is not None)
-    return RehearsalRequest(client, parameters, unsigned)
+    return RehearsalRequest(
+        client, parameters, unsigned, SenderProof(options["dpop_jkt"], options["x5t_s256"])
+    )
 
 
 def _names(role: Role) -> tuple[str, str, str, str]:

@@ -31,7 +31,7 @@ from exchange.config.policy_file import PolicyFile
 from exchange.config.references import NO_CLIENT, NO_ISSUER, check_known, client_ids, names_at, rule_ids
 from exchange.config.values import SELF, Source
 from exchange.errors import REASONS
-from exchange.model import Claims, TokenTypeIdentifier
+from exchange.model import NO_PROOF, Claims, SenderProof, TokenTypeIdentifier
 
 _TOKEN_TYPES: Final = {"access_token": TokenTypeIdentifier.ACCESS_TOKEN, "jwt": TokenTypeIdentifier.JWT}
 
@@ -60,6 +60,8 @@ class ExampleRequest:
     subject_token_type: TokenTypeIdentifier | None = None
     """``None`` is what suits the token's issuer: ``jwt`` for a workload's, otherwise ``access_token``."""
     actor_token_type: TokenTypeIdentifier | None = None
+    proof: SenderProof = NO_PROOF
+    """What the request counts as having proved to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +152,18 @@ class _TokenSchema(StrictSchema):
     header = AnyMapping(load_default=dict)
 
 
+class _ProofSchema(StrictSchema):
+    jkt = Name()
+    x5t_s256 = Name()
+
+
 class _RequestSchema(StrictSchema):
     audience = Names("audience", load_default=())
     resource = Names("resource", load_default=())
     scope = RequestedScope(load_default=None)
     subject_token_type = Choice(*_TOKEN_TYPES)
     actor_token_type = Choice(*_TOKEN_TYPES)
+    proof = Section(_ProofSchema)
 
 
 class _ExpectSchema(StrictSchema):
@@ -202,6 +210,7 @@ def _read_file(file: PolicyFile, known: _Known) -> Iterator[DecisionTest]:
         if isinstance(raw, dict):
             _check_name(file, index, raw, first)
             _check_expectation(file, index, raw)
+            _check_proof(file, index, raw)
             _check_references(file, index, known)
         if not file.faults:
             yield _test(file, index, loaded)
@@ -230,6 +239,12 @@ def _check_expectation(file: PolicyFile, index: int, raw: Mapping[str, Any]) -> 
         )
 
 
+def _check_proof(file: PolicyFile, index: int, raw: Mapping[str, Any]) -> None:
+    request = raw.get("request")
+    if isinstance(request, dict) and request.get("proof") == {}:
+        file.fault((index, "request", "proof"), "say what is proved: `jkt`, `x5t_s256` or both")
+
+
 def _check_references(file: PolicyFile, index: int, known: _Known) -> None:
     check_known(names_at(file, (index, "client")), known.clients, NO_CLIENT)
     for party in ("subject", "actor"):
@@ -251,6 +266,7 @@ def _test(file: PolicyFile, index: int, loaded: Mapping[str, Any]) -> DecisionTe
             scopes=request["scope"],
             subject_token_type=_TOKEN_TYPES.get(request.get("subject_token_type")),
             actor_token_type=_TOKEN_TYPES.get(request.get("actor_token_type")),
+            proof=SenderProof(**request.get("proof", {})),
         ),
         expect=Expectation(
             source=file.source((index, "expect")),

@@ -81,9 +81,7 @@ class PolicyDecider:
         the question is asked again as if all rules were enforced, and the answer is recorded.
         """
         decision = self._decide(request, client, subject, actor, proof)
-        decided_on = self._inputs.of(
-            request, client, subject, actor, proof=proof, targets=decision.trace.targets
-        )
+        decided_on = self._inputs.of(request, client, subject, actor, decision.trace.targets, proof=proof)
         return replace(decision, decided_on=decided_on)
 
     def _decide(

@@ -73,9 +73,9 @@ class DecisionInputs:
         client: RegisteredClient,
         subject: VerifiedToken,
         actor: VerifiedToken | None,
+        targets: Iterable[str],
         *,
         proof: SenderProof = NO_PROOF,
-        targets: Iterable[str],
     ) -> DecidedOn:
         """Return what a decision about the files ``targets`` of ``audiences/`` is made on."""
         named = tuple(targets)

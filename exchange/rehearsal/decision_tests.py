@@ -54,7 +54,7 @@ def request_of(test: DecisionTest, policies: Policies, *, now: float) -> Rehears
             "scope": " ".join(asked.scopes or ()),
         }
     )
-    return RehearsalRequest(test.client, parameters, unsigned=frozenset(Role))
+    return RehearsalRequest(test.client, parameters, unsigned=frozenset(Role), proof=asked.proof)
 
 
 def _token(example: ExampleToken, policies: Policies, now: float) -> Secret:

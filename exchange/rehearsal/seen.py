@@ -163,7 +163,9 @@ def _require(material: _Material) -> str:
 
 
 def _kept(material: _Material) -> str:
-    return _members(material.claims, ("cnf", "act", "may_act"))
+    kept = _members(material.claims, ("cnf", "act", "may_act"))
+    proved = material.judged.proof.as_confirmation() if material.judged is not None else None
+    return f"{kept}; proved: {readable(proved)}" if proved else kept
 
 
 _SHOWN: Final[Mapping[Check, Callable[[_Material], str]]] = {

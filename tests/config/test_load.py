@@ -49,6 +49,21 @@ def test_the_example_of_the_contract_loads_as_written(tmp_path):
     assert rule.claims[-1].expression.text.endswith('? "gold" : "basic"')
 
 
+@pytest.mark.parametrize("constraint", ["none", "dpop", "mtls", "any"])
+def test_an_audience_says_what_its_tokens_must_be_bound_to(tmp_path, constraint):
+    bound = AUDIENCE.replace("constraint: none", f"constraint: {constraint}")
+    targets = loaded(tmp_path / "a", audiences__orders=bound).targets.values()
+    assert {target.sender_constraint for target in targets} == {constraint}
+    silent = AUDIENCE.replace("sender_constraint: none\n", "")
+    targets = loaded(tmp_path / "b", audiences__orders=silent).targets.values()
+    assert {target.sender_constraint for target in targets} == {"none"}
+
+
+def test_nonces_of_dpop_proofs_are_required_unless_they_are_optional(tmp_path):
+    assert loaded(tmp_path / "a").server.dpop_nonce == "required"
+    assert loaded(tmp_path / "b", server=SERVER + "dpop_nonce: optional\n").server.dpop_nonce == "optional"
+
+
 def test_an_issuer_takes_what_it_does_not_say_from_its_profile(tmp_path):
     short = loaded(tmp_path / "a").issuers["https://login.acme.example/realms/main"]
     full = loaded(tmp_path / "b", issuers__acme=FULL_ISSUER).issuers["https://login.acme.example/realms/main"]

@@ -15,9 +15,6 @@ REFUSED = [
         "6:13: authentication.workload",
     ),
     ("audiences/orders", AUDIENCE.replace("token_format: jwt", "token_format: opaque"), "4:15: token_format"),
-    ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: dpop"), "5:20: sender_constraint"),
-    ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: mtls"), "5:20: sender_constraint"),
-    ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: any"), "5:20: sender_constraint"),
 ]  # fmt: skip
 
 
@@ -34,7 +31,6 @@ def test_what_is_not_available_is_refused_by_name(tmp_path, name, text, expected
     [
         ("server", SERVER),
         ("issuers/acme", ISSUER + "single_use: false\n"),
-        ("audiences/orders", AUDIENCE.replace("constraint: none", "constraint: none")),
     ],
 )
 def test_the_value_that_asks_for_nothing_loads(tmp_path, name, text):
@@ -42,8 +38,6 @@ def test_the_value_that_asks_for_nothing_loads(tmp_path, name, text):
 
 
 def test_a_key_that_is_not_available_is_checked_all_the_same(tmp_path):
-    (first, second) = faults(
-        tmp_path, **{"audiences/orders": AUDIENCE.replace("constraint: none", "constraint: never")}
-    )
-    assert "sender_constraint: a sender_constraint is not available" in first
-    assert "sender_constraint: write none or dpop" in second
+    (first, second) = faults(tmp_path, server=SERVER.replace("{}", "5"))
+    assert "rate_limit: rate limiting is not available" in first
+    assert "rate_limit: write a mapping" in second

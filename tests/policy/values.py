@@ -21,8 +21,10 @@ from exchange.config.values import (
 from exchange.expressions import compile_condition, compile_value
 from exchange.matchers import Condition, compile_matcher
 from exchange.model import (
+    NO_PROOF,
     Role,
     Secret,
+    SenderProof,
     TokenExchangeRequest,
     TokenKind,
     TokenTypeIdentifier,
@@ -221,10 +223,11 @@ class Question:
     subject: VerifiedToken = field(default_factory=token)
     actor: VerifiedToken | None = None
     server: ServerSettings = SERVER
+    proof: SenderProof = NO_PROOF
 
     def decide(self) -> Decision:
         return PolicyDecider(policies(*self.targets, server=self.server))(
-            self.request, self.client, self.subject, self.actor
+            self.request, self.client, self.subject, self.actor, self.proof
         )
 
 

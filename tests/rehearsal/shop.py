@@ -18,6 +18,7 @@ from exchange.config.values import Policies
 from exchange.errors import Refusal
 from exchange.issuance.mint import Minter
 from exchange.jose import generate_signing_key
+from exchange.model import NO_PROOF, PresentedProof, SenderProof
 from exchange.policy.decide import PolicyDecider
 from exchange.rehearsal.unsigned import unsigned_token
 from exchange.token_exchange import TokenExchange
@@ -127,13 +128,18 @@ def explain_claims(
 
 
 def record(
-    policies: Policies, payload: Mapping[str, Any], actor: Mapping[str, Any] | None = None, **asked: Any
+    policies: Policies,
+    payload: Mapping[str, Any],
+    actor: Mapping[str, Any] | None = None,
+    proof: SenderProof = NO_PROOF,
+    **asked: Any,
 ) -> str:
     """Exchange a signed token by the service's own collaborators, and return the audit record: one line of JSON."""
     lines: list[bytes] = []
     trail = AuditTrail(write=lines.append, count=lambda _attempt, _seconds: None, clock=time.time)
     issuers = TrustedIssuers(policies.issuers, KeyCaches(fetcher=None))  # type: ignore[arg-type]  # keys are inline
     exchange = TokenExchange(
+        prove=lambda _presented, _token: proof,
         validate=TokenValidator(issuers=issuers, server=policies.server, clock=time.time),
         decide=PolicyDecider(policies),
         mint=Minter(issuer=policies.server.issuer, keys=_Keys()),
@@ -148,7 +154,7 @@ def record(
     with suppress(Refusal), trail.attempt() as attempt:
         attempt.client_id = SECRET_CLIENT
         attempt.request = parse_token_request(form | {name: (value,) for name, value in asked.items()})
-        exchange.exchange(attempt.request, policies.clients[SECRET_CLIENT], attempt)
+        exchange.exchange(attempt.request, policies.clients[SECRET_CLIENT], PresentedProof(), attempt)
     (line,) = lines
     return line.decode()
 

@@ -17,7 +17,7 @@ from exchange.config.values import Policies
 from exchange.errors import Refusal
 from exchange.issuance.mint import Minter
 from exchange.jose import generate_signing_key
-from exchange.model import Role
+from exchange.model import NO_PROOF, PresentedProof, Role, SenderProof
 from exchange.policy.decide import PolicyDecider
 from exchange.rehearsal.rehearse import Rehearsal, RehearsalRequest, form
 from exchange.rehearsal.unsigned import unsigned_token
@@ -51,7 +51,17 @@ MEMBERS = {
     "realm": st.one_of(st.sampled_from([..., {"roles": ["clerk"]}, {"roles": "clerk"}]), VALUES),
     "typ": st.sampled_from([..., "Bearer", "ID"]),
     "nonce": st.sampled_from([..., "n1"]),
-    "cnf": st.sampled_from([..., {"jkt": "x"}]),
+    "cnf": st.sampled_from(
+        [
+            ...,
+            {"jkt": "k"},
+            {"jkt": "other"},
+            {"x5t#S256": "c"},
+            {"jkt": "k", "x5t#S256": "c"},
+            {},
+            {"kid": "k"},
+        ]
+    ),
     "act": st.sampled_from([..., {"sub": "b"}, "b"]),
     "may_act": st.sampled_from([..., {"client_id": SECRET_CLIENT}, {"client_id": "other"}, {}]),
     "iss": st.sampled_from([..., shop.ISSUER, "https://nobody.example", 3]),
@@ -73,6 +83,7 @@ def payloads(draw: Any) -> dict[str, Any]:
 HEADERS = st.sampled_from(
     [shop.AT_JWT, shop.AT_JWT, {"typ": "JWT"}, {"typ": "logout+jwt"}, {"typ": "at+jwt", "crit": ["b64"]}]
 )
+PROOFS = st.sampled_from([NO_PROOF, SenderProof("k"), SenderProof(None, "c"), SenderProof("k", "c")])
 PARAMETERS = st.fixed_dictionaries(
     {"subject_token_type": st.sampled_from([ACCESS_TOKEN, ACCESS_TOKEN, JWT, ID_TOKEN])},
     optional={
@@ -93,11 +104,12 @@ class _Keys:
     current = generate_signing_key("ES256")
 
 
-def served(policies: Policies, parameters: dict[str, Any]) -> tuple[str, Any]:
+def served(policies: Policies, parameters: dict[str, Any], proof: SenderProof = NO_PROOF) -> tuple[str, Any]:
     """What the service's own collaborators answer to a signed token."""
     caches = KeyCaches(fetcher=None)  # type: ignore[arg-type]  # the keys are in the policies
     issuers = TrustedIssuers(policies.issuers, caches, own_issuer(policies, {"keys": []}))
     exchange = TokenExchange(
+        prove=lambda _presented, _token: proof,
         validate=TokenValidator(issuers=issuers, server=policies.server, clock=lambda: NOW),
         decide=PolicyDecider(policies),
         mint=Minter(
@@ -106,15 +118,19 @@ def served(policies: Policies, parameters: dict[str, Any]) -> tuple[str, Any]:
     )
     try:
         request = parse_token_request(form(parameters))
-        issued = exchange.exchange(request, policies.clients[SECRET_CLIENT], Attempt("id", NOW))
+        issued = exchange.exchange(
+            request, policies.clients[SECRET_CLIENT], PresentedProof(), Attempt("id", NOW)
+        )
     except Refusal as refusal:
         return "refused", (refusal.reason.slug, refusal.detail)
     return "issued", (dict(issued.claims), issued.expires_in, issued.issued_token_type)
 
 
-def rehearsed(policies: Policies, parameters: dict[str, Any]) -> tuple[str, Any]:
+def rehearsed(
+    policies: Policies, parameters: dict[str, Any], proof: SenderProof = NO_PROOF
+) -> tuple[str, Any]:
     answer = Rehearsal.of_claims(policies, now=NOW)(
-        RehearsalRequest(SECRET_CLIENT, form(parameters), frozenset({Role.SUBJECT}))
+        RehearsalRequest(SECRET_CLIENT, form(parameters), frozenset({Role.SUBJECT}), proof)
     )
     if answer.refusal is not None:
         return "refused", (answer.refusal.reason.slug, answer.refusal.detail)
@@ -123,18 +139,22 @@ def rehearsed(policies: Policies, parameters: dict[str, Any]) -> tuple[str, Any]
 
 
 @settings(max_examples=400, deadline=None)
-@given(payload=payloads(), header=HEADERS, parameters=PARAMETERS)
+@given(payload=payloads(), header=HEADERS, parameters=PARAMETERS, proof=PROOFS)
 def test_claims_are_decided_as_a_signed_token_of_them_is(
-    policies: Policies, payload: dict[str, Any], header: dict[str, Any], parameters: dict[str, Any]
+    policies: Policies,
+    payload: dict[str, Any],
+    header: dict[str, Any],
+    parameters: dict[str, Any],
+    proof: SenderProof,
 ) -> None:
     complete = {"iat": NOW, "exp": NOW + 3600, "iss": shop.ISSUER} | payload
     unsigned = unsigned_token(
         complete, issuer="idp", header={"alg": "ES256", **header}, policies=policies, now=NOW
     ).reveal()
 
-    by_service = served(policies, {"subject_token": shop.signed(complete, header), **parameters})
+    by_service = served(policies, {"subject_token": shop.signed(complete, header), **parameters}, proof)
 
-    assert rehearsed(policies, {"subject_token": unsigned, **parameters}) == by_service
+    assert rehearsed(policies, {"subject_token": unsigned, **parameters}, proof) == by_service
 
 
 def test_the_property_is_not_about_refusals_alone(policies: Policies) -> None:

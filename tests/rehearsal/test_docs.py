@@ -94,7 +94,5 @@ def test_every_check_is_explained() -> None:
 def test_every_check_of_a_decision_is_named() -> None:
     named = set(re.findall(r"`(\w+)`", section(page("explain.md"), "The checks of a token")))
 
-    assert (
-        set(CHECK_OF_REASON.values()) | {"presenter", "delegation", "scopes", "mint", "client", "request"}
-        <= named
-    )
+    in_the_trace = {"presenter", "delegation", "sender_constraint", "scopes"}
+    assert set(CHECK_OF_REASON.values()) | in_the_trace | {"mint", "client", "request"} <= named
