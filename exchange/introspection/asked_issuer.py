@@ -29,17 +29,17 @@ from exchange.trust import KeyCache
 
 ANSWER_SECONDS: Final = 5.0
 """For one question, from the name to the last byte, and for whoever waits for it."""
-GRACE_SECONDS: Final = 0.5
+ANSWER_GRACE_SECONDS: Final = 0.5
 """From the start of a question anybody may wait so long: a healthy issuer answers within it."""
-MAX_WAITING_PER_ISSUER: Final = 2
-MAX_WAITING: Final = 4
+MAX_WAITING_FOR_AN_ISSUER: Final = 2
+MAX_WAITING_FOR_ANSWERS: Final = 4
 MAX_QUESTIONS_PER_ISSUER: Final = 8
 MAX_QUESTIONS: Final = 32
 """Threads that ask at once, per process."""
 OUTAGES_TO_OPEN: Final = 3
 """In a row. One alone may be the doing of one token, and must not stop all the others."""
-BACK_OFF_SECONDS: Final = 1.0
-MAX_BACK_OFF_SECONDS: Final = 30.0
+OUT_OF_ORDER_SECONDS: Final = 1.0
+MAX_OUT_OF_ORDER_SECONDS: Final = 30.0
 
 
 class Ask(Protocol):
@@ -76,9 +76,9 @@ class AskLimits:
         *,
         max_questions: int = MAX_QUESTIONS,
         max_questions_per_issuer: int = MAX_QUESTIONS_PER_ISSUER,
-        max_waiting: int = MAX_WAITING,
-        max_waiting_per_issuer: int = MAX_WAITING_PER_ISSUER,
-        grace: float = GRACE_SECONDS,
+        max_waiting: int = MAX_WAITING_FOR_ANSWERS,
+        max_waiting_per_issuer: int = MAX_WAITING_FOR_AN_ISSUER,
+        grace: float = ANSWER_GRACE_SECONDS,
     ) -> None:
         self.questions = threading.BoundedSemaphore(max_questions)
         self.waiting = threading.BoundedSemaphore(max_waiting)
@@ -216,7 +216,7 @@ class AskedIssuer:
 
     def _back_off(self) -> float:
         times = min(self._outages - OUTAGES_TO_OPEN, 10)
-        seconds: float = min(BACK_OFF_SECONDS * 2.0**times, MAX_BACK_OFF_SECONDS)
+        seconds: float = min(OUT_OF_ORDER_SECONDS * 2.0**times, MAX_OUT_OF_ORDER_SECONDS)
         # Up to a tenth either way, so that workers and machines do not all ask at once.
         return seconds * (0.9 + 0.2 * self._jitter())
 

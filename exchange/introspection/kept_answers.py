@@ -9,7 +9,7 @@ from typing import Final
 from exchange.introspection.answer import Answer
 
 MAX_ANSWERS: Final = 10_000
-MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_BYTES_OF_ANSWERS: Final = 4 * 1024 * 1024
 """Of answers as they came: ten thousand of some 400 bytes."""
 
 
@@ -23,7 +23,7 @@ class _Kept:
 class KeptAnswers:
     """By the SHA-256 of the token, least recently used first; times are of one clock of the caller's."""
 
-    def __init__(self, *, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES_OF_ANSWERS) -> None:
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._max_answers = max_answers
         self._max_bytes = max_bytes

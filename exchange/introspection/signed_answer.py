@@ -20,7 +20,7 @@ from exchange.outbound import HttpAnswer
 from exchange.trust import KeyCache, KeysUnavailable, KeyUnknown
 
 MEDIA_TYPE: Final = "application/token-introspection+jwt"
-MAX_AGE_SECONDS: Final = 60.0
+SIGNED_ANSWER_SECONDS: Final = 60.0
 """Either way, for clocks: an answer of yesterday may be about a token that was revoked since."""
 _TYPE: Final = "token-introspection+jwt"
 _MEMBERS: Final = "token_introspection"
@@ -70,4 +70,4 @@ def _is_for_us(claims: Claims, issuer: TrustedIssuer) -> bool:
 
 def _is_fresh(claims: Claims, now: float) -> bool:
     issued_at = claims.get("iat")
-    return type(issued_at) is int and abs(now - issued_at) <= MAX_AGE_SECONDS
+    return type(issued_at) is int and abs(now - issued_at) <= SIGNED_ANSWER_SECONDS

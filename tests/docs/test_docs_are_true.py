@@ -34,6 +34,8 @@ from exchange.config.rules import ClaimSourceSchema, RuleSchema
 from exchange.config.server_file import ServerSchema
 from exchange.config.test_file import DecisionTestSchema
 from exchange.errors import REASONS
+from exchange.introspection import asked_issuer, kept_answers, signed_answer
+from exchange.introspection.answer import AnswerRefusal
 from exchange.matchers import MATCHER_NAMES
 from exchange.metrics import Metrics
 from exchange.outbound import FetchFailure
@@ -113,6 +115,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and an environment without settings of this machine's own."""
     for name in [name for name in os.environ if name.startswith("EXCHANGE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("LENDER_INTROSPECTION_SECRET", "as any reader of policies.md would")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -136,13 +139,14 @@ class TestPolicies:
         assert set(all_subclasses(StrictSchema)) - reached == {_KnownIssuerSchema}
 
     def test_the_directory_that_the_page_shows_loads_as_it_stands(self, here: Path) -> None:
-        policies = load(write(policy_files(POLICIES), here), environ={})
+        policies = load(write(policy_files(POLICIES), here), environ=os.environ)
 
         assert {issuer.name for issuer in policies.issuers.values()} == {
             "acme",
             "partner",
             "actions",
             "entra",
+            "lender",
         }
         assert set(policies.clients) == {"orders-bff", "reports"}
 
@@ -202,6 +206,8 @@ class TestOperating:
         metrics.keys.fetch_begun("demo", "start")
         metrics.keys.fetch_ended("demo", fetched=True)
         metrics.keys.lookup_failed("demo", "unknown")
+        metrics.introspections.introspection("demo", "active")
+        metrics.introspections.introspection_cache_hit("demo")
         metrics.policies_in_force("0" * 64)
         rows = re.findall(r"^\| `(exchange_\w+)` \| \w+ \| ([^|]*) \|", OPERATING, re.MULTILINE)
         documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
@@ -241,7 +247,17 @@ class TestOperating:
     def test_the_timings_are_those_of_the_code(self) -> None:
         rows = re.findall(r"^\| [^|]+ \| `([A-Z_]+)` \| ([0-9.]+) \|$", OPERATING, re.MULTILINE)
         documented = {name: float(number) for name, number in rows}
-        rooms = (circuit, discovery, fetched_keys, flight, issuers, name_lookup)
+        rooms = (
+            asked_issuer,
+            kept_answers,
+            signed_answer,
+            circuit,
+            discovery,
+            fetched_keys,
+            flight,
+            issuers,
+            name_lookup,
+        )
         real = {
             name: value
             for room in rooms
@@ -256,7 +272,12 @@ class TestOperating:
         assert documented == real
 
     def test_every_result_of_a_fetch_is_explained(self) -> None:
-        results = {"internal_error", *get_args(FetchFailure), *get_args(KeysRefusal)}
+        results = {
+            "internal_error",
+            *get_args(FetchFailure),
+            *get_args(KeysRefusal),
+            *get_args(AnswerRefusal),
+        }
 
         assert results <= set(first_cells(section(OPERATING, "Metrics")))
 

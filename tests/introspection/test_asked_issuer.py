@@ -7,7 +7,7 @@ import pytest
 
 from exchange.introspection import Answer, IntrospectionUnavailable
 from exchange.introspection.asked_issuer import (
-    MAX_BACK_OFF_SECONDS,
+    MAX_OUT_OF_ORDER_SECONDS,
     MAX_QUESTIONS_PER_ISSUER,
     OUTAGES_TO_OPEN,
 )
@@ -229,7 +229,7 @@ class TestOutages:
         grown = waits[OUTAGES_TO_OPEN - 1 :]
         assert grown[0] == pytest.approx(1, abs=0.2)
         assert grown[1] == pytest.approx(2, abs=0.2)
-        assert max(grown) <= MAX_BACK_OFF_SECONDS
+        assert max(grown) <= MAX_OUT_OF_ORDER_SECONDS
 
     def test_one_token_that_makes_its_issuer_stumble_stops_nobody_else(self, endpoint, bench):
         asked = bench.asked(asked_issuer(endpoint.url))
