@@ -34,6 +34,16 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.fixture
+def unplugged(monkeypatch):
+    """Nothing leaves this machine: what was found acceptable is as far as it goes."""
+
+    def connect(*_):
+        raise FetchFailed("unreachable")
+
+    monkeypatch.setattr(Fetcher, "_connect", connect)
+
+
 def get(url, *, fetcher=None, http=True, private=False, seconds=5.0):
     return (fetcher or Fetcher()).get(
         url, allow_insecure_http=http, allow_private_network=private, deadline=time.monotonic() + seconds
@@ -266,6 +276,7 @@ NOT_PUBLIC = [
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
+@pytest.mark.usefixtures("unplugged")
 def test_an_address_that_is_not_public_is_refused(address):
     assert cause_of("https://idp.test/", fetcher=Fetcher(resolve=Resolver([address]))) == "address_refused"
 
@@ -273,11 +284,9 @@ def test_an_address_that_is_not_public_is_refused(address):
 @pytest.mark.parametrize(
     "address", ["93.184.216.34", "8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1", "64:ff9b::808:808"]
 )
+@pytest.mark.usefixtures("unplugged")
 def test_public_addresses_are_not_refused(address):
-    """Stopped before it leaves: the deadline has passed."""
-    assert (
-        cause_of("https://idp.test/", fetcher=Fetcher(resolve=Resolver([address])), seconds=-1) == "timeout"
-    )
+    assert cause_of("https://idp.test/", fetcher=Fetcher(resolve=Resolver([address]))) == "unreachable"
 
 
 @pytest.mark.parametrize(
@@ -294,19 +303,22 @@ def test_public_addresses_are_not_refused(address):
         "2002:a9fe:a9fe::",
     ],
 )
+@pytest.mark.usefixtures("unplugged")
 def test_not_even_the_private_network_has_these(address):
     fetcher = Fetcher(resolve=Resolver([address]))
-    assert cause_of("https://idp.test/", fetcher=fetcher, private=True, seconds=-1) == "address_refused"
+    assert cause_of("https://idp.test/", fetcher=fetcher, private=True) == "address_refused"
 
 
 @pytest.mark.parametrize(
     "address", ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "127.0.0.1", "::1", "fd00::1"]
 )
+@pytest.mark.usefixtures("unplugged")
 def test_the_private_network_opens_when_it_is_allowed(address):
     fetcher = Fetcher(resolve=Resolver([address]))
-    assert cause_of("https://idp.test/", fetcher=fetcher, private=True, seconds=-1) == "timeout"
+    assert cause_of("https://idp.test/", fetcher=fetcher, private=True) == "unreachable"
 
 
+@pytest.mark.usefixtures("unplugged")
 def test_one_private_address_among_public_ones_is_enough_to_refuse():
     mixed = Fetcher(resolve=Resolver(["93.184.216.34", "10.0.0.1"]))
     assert cause_of("https://idp.test/", fetcher=mixed) == "address_refused"
@@ -614,6 +626,7 @@ def test_endless_framing_around_a_small_document_is_too_large(idp):
         "::10.0.0.1",
     ],
 )
+@pytest.mark.usefixtures("unplugged")
 def test_a_private_address_in_the_form_of_ipv6_is_refused(address, private):
     """allow_private_network opens addresses, not ways around them."""
     fetcher = Fetcher(resolve=Resolver([address]))
@@ -626,5 +639,6 @@ def test_a_private_address_in_the_form_of_ipv6_is_refused(address, private):
 
 
 @pytest.mark.parametrize("mixed", [["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"], ["2606:4700::1", "::1"]])
+@pytest.mark.usefixtures("unplugged")
 def test_the_order_of_a_mixed_answer_does_not_matter(mixed):
     assert cause_of("https://idp.test/", fetcher=Fetcher(resolve=Resolver(mixed))) == "address_refused"

@@ -90,6 +90,12 @@ def bench():
     return Bench()
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Let a probe be waited for until it ends: this machine may be busy."""
+    monkeypatch.setattr("exchange.trust.fetched_keys.GRACE_SECONDS", 5.0)
+
+
 def publish(idp, *jwks, path="/jwks"):
     return idp.on(path, json_of({"keys": list(jwks)}))
 
@@ -204,6 +210,7 @@ def test_a_withdrawn_key_does_not_outlive_its_freshness_because_nobody_asked(idp
 # --- an IdP that is down ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_dead_idp_is_survived_until_the_limit_and_then_it_is_unavailable(idp, bench):
     cache = bench.cache(publish(idp, A))
     assert has(cache, "ES256-a")
@@ -242,6 +249,7 @@ def test_a_bad_answer_never_replaces_good_keys(idp, bench, spoil):
     assert has(cache, "ES256-a")
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_cold_cache_of_a_dead_idp_backs_off_doubling_and_recovers(idp, bench):
     cache = bench.cache(idp.on("/jwks", answer(503)))
     waits = []
@@ -369,6 +377,7 @@ def test_a_rotation_during_a_refresh_that_asked_too_early_is_seen_by_asking_agai
     assert idp.hits["/jwks"] == 3
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_unknown_kid_does_not_cut_the_back_off_short(idp, bench):
     cache = bench.cache(publish(idp, A))
     assert has(cache, "ES256-a")
@@ -456,6 +465,7 @@ def test_a_flood_delays_a_rotation_by_no_more_than_the_cool_down(idp, bench):
     assert idp.hits["/jwks"] == 1 + 6
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_flood_that_meets_a_failing_issuer_is_bounded_by_the_back_off(idp, bench):
     cache = bench.cache(publish(idp, A))
     assert has(cache, "ES256-a")
@@ -469,6 +479,7 @@ def test_a_flood_that_meets_a_failing_issuer_is_bounded_by_the_back_off(idp, ben
     assert {cause for _, cause in bench.watch.failed} == {"source_failing"}
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_fetch_that_failed_is_no_answer_and_the_rotation_is_seen_after_the_back_off(idp, bench):
     """A flapping IdP: the time to wait that is told is one after which the key can be had."""
     cache = bench.cache(publish(idp, A))
@@ -729,6 +740,7 @@ def test_an_error_in_a_thread_is_an_outcome_and_prints_nothing(capfd, caplog):
     assert not caplog.records
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_thread_that_cannot_be_started_is_a_failed_fetch(idp, bench, monkeypatch):
     cache = bench.cache(publish(idp, A))
 
@@ -789,6 +801,7 @@ def test_every_fetch_is_counted_by_its_cause(idp, bench):
     assert bench.watch.ended == [("idp", True)] * 5
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_source_that_fails_and_comes_back_is_told_of(idp, bench):
     cache = bench.cache(idp.on("/jwks", answer(500)))
     wait = unavailable(cache)
