@@ -2,21 +2,18 @@
 
 The name is resolved once, every address is checked, and the connection goes to the very address that was
 checked. A check of the name followed by a fetch of the name would let DNS answer twice (rebinding). One
-deadline covers everything, from the name to each read from the socket: libraries start theirs anew with each
-byte, and with each step.
+deadline covers everything, from the name to each read from the socket.
 """
 
 from __future__ import annotations
 
-import io
 import logging
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,6 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTime
 from urllib3.response import BaseHTTPResponse
 
 from exchange.addresses import is_private, is_public
+from exchange.deadline_socket import DeadlineSocket, TlsConnection, TooMuchRead, remaining
 from exchange.name_lookup import LookupTimedOut, NameLookup, Resolve
 
 FetchFailure = Literal[
@@ -73,8 +71,6 @@ class FetchFailed(Exception):  # noqa: N818  # an outcome to be handled, not a d
 
 @dataclass(frozen=True, slots=True)
 class _Location:
-    """A URL taken apart and found acceptable."""
-
     secure: bool
     host: str
     port: int
@@ -129,7 +125,7 @@ class Fetcher:
     def get_dated(
         self, url: str, *, allow_insecure_http: bool, allow_private_network: bool, deadline: float
     ) -> tuple[bytes, str]:
-        """Return the body as ``get`` does, and what ``Date`` of the answer says; empty when it says nothing."""
+        """Return the body as ``get`` does, and what ``Date`` of the answer says, or an empty text."""
         return self._exchange(
             Question("GET", url, _ACCEPTS_JSON),
             lambda response: (_read_document(response), response.headers.get("Date", "")),
@@ -171,6 +167,8 @@ class Fetcher:
             raise FetchFailed("timeout") from None
         except ssl.SSLError:
             raise FetchFailed("tls_failed") from None
+        except TooMuchRead:
+            raise FetchFailed("too_large") from None
         except Exception:  # noqa: BLE001  # whatever a hostile answer makes a library raise, it ends here
             raise FetchFailed("broken") from None
 
@@ -203,7 +201,7 @@ class Fetcher:
     ) -> _Read:
         connection = self._connect(location, addresses, deadline)
         try:
-            connection.sock = _DeadlineSocket(connection.sock, deadline)
+            connection.sock = DeadlineSocket(connection.sock, deadline, _MAX_READ_BYTES)
             connection.request(
                 question.method,
                 location.target,
@@ -243,11 +241,11 @@ class Fetcher:
     def _connection(
         self, location: _Location, address: str, until: float
     ) -> HTTPConnection | HTTPSConnection:
-        seconds = _remaining(until)
+        seconds = remaining(until)
         if not location.secure:
             return HTTPConnection(address, location.port, timeout=seconds)
         # server_hostname is what SNI says and what the certificate must be for; the address is only where.
-        return _TlsConnection(
+        return TlsConnection(
             address,
             location.port,
             timeout=seconds,
@@ -255,23 +253,6 @@ class Fetcher:
             ssl_context=self._tls,
             until=until,
         )
-
-
-class _TlsConnection(HTTPSConnection):
-    """Gives the handshake what connecting has left, where urllib3 gives it the whole time once more."""
-
-    def __init__(self, *args: Any, until: float, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._until = until
-
-    def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
-        try:
-            connected.settimeout(_remaining(self._until))
-        except BaseException:
-            connected.close()
-            raise
-        return connected
 
 
 def _accept(url: str, *, allow_insecure_http: bool) -> _Location:
@@ -290,13 +271,6 @@ def _accept(url: str, *, allow_insecure_http: bool) -> _Location:
         raise FetchFailed("url_refused")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return _Location(secure, host, port or (443 if secure else 80), parts.netloc, target)
-
-
-def _remaining(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError
-    return seconds
 
 
 def _read_document(response: BaseHTTPResponse) -> bytes:
@@ -324,46 +298,3 @@ def _read_body(response: BaseHTTPResponse, limit: int) -> bytes:
         if len(body) > limit:
             raise FetchFailed("too_large")
     return bytes(body)
-
-
-class _DeadlineSocket:
-    """A connected socket of which every read, for headers too, gets only the time that is left altogether."""
-
-    def __init__(self, connected: Any, deadline: float) -> None:
-        self._connected = connected
-        self._deadline = deadline
-
-    def sendall(self, data: bytes) -> None:
-        self._connected.settimeout(_remaining(self._deadline))
-        self._connected.sendall(data)
-
-    def makefile(self, *_: object, **__: object) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._connected, self._deadline))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connected, name)
-
-
-class _DeadlineReader(io.RawIOBase):
-    def __init__(self, connected: Any, deadline: float) -> None:
-        super().__init__()
-        self._connected = connected
-        self._deadline = deadline
-        self._file = connected.makefile("rb", buffering=0)  # keeps the socket open until both are closed
-        self._read = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        self._connected.settimeout(_remaining(self._deadline))
-        count: int | None = self._file.readinto(buffer)
-        self._read += count or 0
-        if self._read > _MAX_READ_BYTES:
-            raise FetchFailed("too_large")
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
