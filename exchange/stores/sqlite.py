@@ -15,19 +15,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exchange.stores.store import GRACE, StoreUnavailable, mark_key
+from exchange.stores.store import GRACE, Count, StoreUnavailable, mark_key
 
 BUSY_TIMEOUT = 1.0
 """Seconds to wait for other writers before giving up."""
 
 CLEAN_EVERY = 256
 CLEAN_BATCH = 500
-"""One in ``CLEAN_EVERY`` marks also deletes up to ``CLEAN_BATCH`` expired ones: more than came, so the file
-is bounded by what is alive, and little enough that no request notices."""
+"""One in ``CLEAN_EVERY`` new rows also deletes up to ``CLEAN_BATCH`` that are over from each table: more than
+came, so the file is bounded by what is alive, and little enough that no request notices."""
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS mark (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS mark_by_expiry ON mark (expires_at)",
+    """CREATE TABLE IF NOT EXISTS tally (key BLOB PRIMARY KEY, count INTEGER NOT NULL, ends_at REAL NOT NULL)
+    WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS tally_by_end ON tally (ends_at)",
 )
 
 # The one atomic step: a row changes if there was none, or if the one there is over. Reading first and
@@ -36,8 +39,20 @@ _ADD = """
     INSERT INTO mark (key, expires_at) VALUES (?, ?)
     ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at WHERE mark.expires_at < ?
 """
+# One statement as well: a count that is read, added to and written back loses what others add in between.
+_COUNT = """
+    INSERT INTO tally (key, count, ends_at) VALUES (:key, :amount, :now + :seconds)
+    ON CONFLICT (key) DO UPDATE SET
+        count = excluded.count + iif(tally.ends_at > :now, tally.count, 0),
+        ends_at = iif(tally.ends_at > :now, tally.ends_at, excluded.ends_at)
+    RETURNING count, ends_at
+"""
+_READ_COUNT = "SELECT count, ends_at FROM tally WHERE key = :key AND ends_at > :now"
 _CLEAN = (
     "DELETE FROM mark WHERE key IN (SELECT key FROM mark WHERE expires_at < ? ORDER BY expires_at LIMIT ?)"
+)
+_CLEAN_COUNTS = (
+    "DELETE FROM tally WHERE key IN (SELECT key FROM tally WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)"
 )
 _PROBE = "INSERT INTO mark (key, expires_at) VALUES (x'00', ?) ON CONFLICT (key) DO UPDATE SET expires_at = ?"
 """Writes a row that is over as soon as it is there; its key is shorter than any other."""
@@ -82,6 +97,17 @@ class SqliteStore:
             if added:
                 self._clean_now_and_then(connection, now)
         return added
+
+    def increment(self, namespace: str, parts: tuple[str, ...], amount: int, seconds: int) -> Count:
+        """See ``Store.increment``. Reading takes no lock of the file."""
+        now = self._clock()
+        row = {"key": mark_key(namespace, parts), "amount": amount, "now": now, "seconds": seconds}
+        with self._exclusive() as connection:
+            # All rows of one, for a statement that writes is over only when nothing is left to fetch.
+            found = connection.execute(_COUNT if amount else _READ_COUNT, row).fetchall()
+            if amount and found[0][0] == amount:
+                self._clean_now_and_then(connection, int(now))
+        return Count(found[0][0], found[0][1] - now) if found else Count(0, 0.0)
 
     def check(self) -> None:
         """See ``Store.check``. Writes one row, because only a write proves that a write works."""
@@ -140,9 +166,10 @@ class SqliteStore:
         if self._until_cleaning:
             return
         self._until_cleaning = CLEAN_EVERY
-        # The mark is made and its caller is answered; that tidying up failed is not the caller's concern.
+        # The row is made and its caller is answered; that tidying up failed is not the caller's concern.
         with suppress(sqlite3.Error):
             connection.execute(_CLEAN, (now - GRACE, CLEAN_BATCH))
+            connection.execute(_CLEAN_COUNTS, (now, CLEAN_BATCH))
 
     def __del__(self) -> None:
         self._disconnect()

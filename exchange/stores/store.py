@@ -1,14 +1,15 @@
-"""What the rest of the service asks of a store: one atomic verb, and whether it works.
+"""What the rest of the service asks of a store: two atomic verbs, and whether it works.
 
-A store remembers what must not happen twice, for all workers and across restarts. It is never asked "did this
-happen?" and then told "it happened": between two such calls a second request passes.
+A store remembers what must not happen twice and counts what must not happen often, for all workers and across
+restarts. It is never asked "did this happen?" and then told "it happened": between two such calls a second
+request passes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 GRACE = 60
 """Seconds that a mark outlives its ``expires_at``.
@@ -34,6 +35,14 @@ class StoreUnavailable(Exception):  # noqa: N818  # a state of the world, not a 
         self.retry_after = retry_after
 
 
+class Count(NamedTuple):
+    """How often something was counted in the window that is running."""
+
+    value: int
+    seconds_left: float
+    """Until the window is over and the count begins anew; 0 where none is running."""
+
+
 class Store(Protocol):
     """Shared memory of all workers; safe to call from every thread and on both sides of a fork."""
 
@@ -45,6 +54,17 @@ class Store(Protocol):
         exactly once.
 
         Raises ``StoreUnavailable``; the mark may or may not have been made then.
+        """
+        ...
+
+    def increment(self, namespace: str, parts: tuple[str, ...], amount: int, seconds: int) -> Count:
+        """Count ``parts`` within ``namespace``, and return the count that this made. One atomic step.
+
+        The first call begins a window of ``seconds``, by the clock of the store; it is not prolonged by what
+        is counted in it, and afterwards the count begins anew. Of any number of calls from any number of
+        threads and processes none is lost. An ``amount`` of 0 reads: it begins no window and writes nothing.
+
+        Raises ``StoreUnavailable``; it may or may not have been counted then.
         """
         ...
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.stores.store import GRACE, Store, mark_key
+from exchange.stores.store import GRACE, Count, Store, mark_key
 
 NOW = 1_800_000_000
 EXPIRES = NOW + 300
+WINDOW = 60
 
 
 class SettableClock:
@@ -36,6 +37,13 @@ def add_equal_keys(open_store: OpenStore, barrier, count: int, wins) -> None:
     store = open_store(SettableClock())
     barrier.wait()
     wins.put([i for i in range(count) if store.add_if_absent("race", ("client", str(i)), EXPIRES)])
+
+
+def count_equal_keys(open_store: OpenStore, barrier, count: int, seen) -> None:
+    """Run in another process: count what the other processes count as well."""
+    store = open_store(SettableClock())
+    barrier.wait()
+    seen.put([store.increment("race", ("client",), 1, WINDOW).value for _ in range(count)])
 
 
 class StoreContract:
@@ -157,6 +165,77 @@ class StoreContract:
         child.join(timeout=60)
         assert store.add_if_absent("n", ("child",), EXPIRES) is False
         assert store.add_if_absent("n", ("parent",), EXPIRES) is True
+
+    def test_what_is_counted_is_counted_on(self, store):
+        assert store.increment("n", ("a",), 1, WINDOW) == Count(1, WINDOW)
+        assert store.increment("n", ("a",), 1, WINDOW) == Count(2, WINDOW)
+        assert store.increment("n", ("a",), 5, WINDOW) == Count(7, WINDOW)
+
+    @pytest.mark.parametrize(
+        ("namespace", "parts"), [("m", ("a",)), ("n", ("b",)), ("n", ("a", "")), ("n", ('a","',)), ("n", ())]
+    )
+    def test_something_else_has_a_count_of_its_own(self, store, namespace, parts):
+        store.increment("n", ("a",), 3, WINDOW)
+        assert store.increment(namespace, parts, 1, WINDOW).value == 1
+        assert store.increment("n", ("a",), 1, WINDOW).value == 4
+
+    def test_a_mark_is_no_count_and_a_count_no_mark(self, store):
+        assert store.add_if_absent("n", ("a",), EXPIRES) is True
+        assert store.increment("n", ("a",), 1, WINDOW).value == 1
+        assert store.add_if_absent("n", ("b",), EXPIRES) is True
+        assert store.increment("n", ("b",), 0, WINDOW).value == 0
+
+    def test_a_window_is_over_after_its_seconds_and_not_before(self, store, clock):
+        store.increment("n", ("a",), 3, WINDOW)
+        clock.now = NOW + WINDOW - 0.25
+        assert store.increment("n", ("a",), 1, WINDOW) == Count(4, 0.25)
+        clock.now = NOW + WINDOW
+        assert store.increment("n", ("a",), 0, WINDOW) == Count(0, 0)
+        assert store.increment("n", ("a",), 1, WINDOW) == Count(1, WINDOW)
+
+    def test_what_is_counted_late_does_not_prolong_the_window(self, store, clock):
+        store.increment("n", ("a",), 1, WINDOW)
+        clock.now = NOW + WINDOW - 1
+        store.increment("n", ("a",), 1, WINDOW)
+        clock.now = NOW + WINDOW
+        assert store.increment("n", ("a",), 1, WINDOW).value == 1
+
+    def test_reading_a_count_changes_nothing(self, store, clock):
+        assert store.increment("n", ("a",), 0, WINDOW) == Count(0, 0)
+        clock.now = NOW + 10
+        assert store.increment("n", ("a",), 1, WINDOW) == Count(1, WINDOW)
+        clock.now = NOW + 20
+        assert store.increment("n", ("a",), 0, WINDOW) == Count(1, WINDOW - 10)
+        assert store.increment("n", ("a",), 0, WINDOW) == Count(1, WINDOW - 10)
+
+    def test_counts_outlive_a_restart(self, open_store, clock):
+        open_store(clock).increment("n", ("a",), 3, WINDOW)
+        assert open_store(clock).increment("n", ("a",), 1, WINDOW).value == 4
+
+    def test_no_count_of_many_threads_is_lost_or_given_twice(self, store):
+        barrier = threading.Barrier(8)
+
+        def count(_: int) -> list[int]:
+            barrier.wait()
+            return [store.increment("race", ("client",), 1, WINDOW).value for _ in range(100)]
+
+        with ThreadPoolExecutor(8) as pool:
+            seen = [value for values in pool.map(count, range(8)) for value in values]
+        assert sorted(seen) == list(range(1, 801))
+
+    @pytest.mark.parametrize("method", ["spawn", "fork"])
+    def test_no_count_of_four_processes_is_lost_or_given_twice(self, open_store, method):
+        context = multiprocessing.get_context(method)
+        barrier, seen = context.Barrier(4), context.Queue()
+        processes = [
+            context.Process(target=count_equal_keys, args=(open_store, barrier, 250, seen)) for _ in range(4)
+        ]
+        for process in processes:
+            process.start()
+        values = [value for _ in processes for value in seen.get(timeout=60)]
+        for process in processes:
+            process.join(timeout=60)
+        assert sorted(values) == list(range(1, 1001))
 
 
 names = st.text(max_size=8)

@@ -65,17 +65,18 @@ def unavailable(call) -> str:
 
 
 def refuses(store, path) -> str:
-    """Assert that both verbs refuse for the same cause, without the path in what they say."""
+    """Assert that all verbs refuse for the same cause, without the path in what they say."""
     cause = unavailable(lambda: store.add_if_absent("n", ("a",), EXPIRES))
+    assert unavailable(lambda: store.increment("n", ("a",), 1, 60)) == cause
     assert unavailable(store.check) == cause
     assert path.name not in cause
     return cause
 
 
-def rows(path: Path) -> int:
+def rows(path: Path, table: str = "mark") -> int:
     connection = sqlite3.connect(path)
     try:
-        return connection.execute("SELECT count(*) FROM mark").fetchone()[0]
+        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     finally:
         connection.close()
 
@@ -293,6 +294,43 @@ def test_expired_marks_are_deleted_in_bounded_batches(path, store, clock, monkey
     for i in range(10, 40):
         store.add_if_absent("new", (str(i),), EXPIRES + 600)
     assert rows(path) == 40
+
+
+def test_counts_that_are_over_are_deleted_in_bounded_batches(path, store, clock, monkeypatch):
+    monkeypatch.setattr(sqlite, "CLEAN_EVERY", 10)
+    monkeypatch.setattr(sqlite, "CLEAN_BATCH", 15)
+    for i in range(40):
+        store.increment("old", (str(i),), 1, 60)
+    assert rows(path, "tally") == 40
+    clock.now = NOW + 60
+    for i in range(10):
+        store.increment("new", (str(i),), 1, 60)
+    assert rows(path, "tally") == 40 + 10 - 15
+    for i in range(10, 40):
+        store.increment("new", (str(i),), 1, 60)
+    assert rows(path, "tally") == 40
+
+
+def test_a_stranger_with_many_addresses_makes_no_more_rows_than_he_has_in_one_window(
+    path, store, clock, monkeypatch
+):
+    monkeypatch.setattr(sqlite, "CLEAN_EVERY", 10)
+    monkeypatch.setattr(sqlite, "CLEAN_BATCH", 15)
+    for second in range(600):
+        clock.now = NOW + second
+        store.increment("n", (str(second),), 1, 60)
+        assert rows(path, "tally") <= 60 + 10 + 15
+
+
+def test_counting_on_makes_no_row_and_reading_writes_nothing(path, store):
+    for _ in range(20):
+        store.increment("n", ("a",), 1, 60)
+    store.increment("n", ("b",), 0, 60)
+    assert rows(path, "tally") == 1
+
+
+def test_a_count_can_be_read_while_another_process_writes(store, other_writer):
+    assert store.increment("n", ("a",), 0, 60) == (0, 0)
 
 
 def test_a_mark_that_is_alive_is_never_cleaned_away(path, store, clock, monkeypatch):
