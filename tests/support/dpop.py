@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import time
 import uuid
 from typing import Any
@@ -36,12 +37,12 @@ class DpopKey:
         """Its thumbprint (RFC 7638)."""
         return import_key(self.jwk).thumbprint()
 
-    def proof(self, htu: str, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
+    def proof(self, htu: Any, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
         """Return a proof for a POST to ``htu``; members given as ``None`` are left out."""
         genuine = {"jti": str(uuid.uuid4()), "htm": "POST", "htu": htu, "iat": int(time.time())}
         head = {"typ": "dpop+jwt", "jwk": self.jwk} | (header or {})
         return jwt.PyJWS(algorithms=[self.algorithm]).encode(
-            _json(_present(genuine | claims)),
+            json.dumps(_present(genuine | claims)).encode(),
             keys.private_key(self.algorithm, self.label),
             algorithm=self.algorithm,
             headers={name: value for name, value in head.items() if value is not None},
@@ -50,12 +51,6 @@ class DpopKey:
 
 def _present(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _json(claims: dict[str, Any]) -> bytes:
-    import json  # noqa: PLC0415
-
-    return json.dumps(claims).encode()
 
 
 def ath(token: str) -> str:
