@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from exchange import outbound
+from exchange import deadline_socket
 from exchange.name_lookup import LookupTimedOut, NameLookup
-from exchange.outbound import MAX_DOCUMENT_BYTES, Fetcher, FetchFailed
+from exchange.outbound import MAX_ANSWER_BYTES, MAX_DOCUMENT_BYTES, Fetcher, FetchFailed, Question
 from tests.support.hostile_idp import (
     Authority,
     HostileIdp,
@@ -21,6 +21,7 @@ from tests.support.hostile_idp import (
     json_of,
     raw,
 )
+from tests.support.introspection import Endpoint
 
 
 @pytest.fixture
@@ -582,9 +583,9 @@ def test_a_handshake_begins_with_what_connecting_has_left():
             given.append("closed")
 
     for until in (time.monotonic() + 3, time.monotonic() - 1):
-        connection = outbound._TlsConnection("127.0.0.1", 1, timeout=5, until=until)
+        connection = deadline_socket.TlsConnection("127.0.0.1", 1, timeout=5, until=until)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(outbound.HTTPSConnection, "_new_conn", lambda _: Connected())
+            patch.setattr(deadline_socket.HTTPSConnection, "_new_conn", lambda _: Connected())
             with contextlib.suppress(TimeoutError):
                 connection._new_conn()
     assert 2 < given[0] <= 3
@@ -642,3 +643,39 @@ def test_a_private_address_in_the_form_of_ipv6_is_refused(address, private):
 @pytest.mark.usefixtures("unplugged")
 def test_the_order_of_a_mixed_answer_does_not_matter(mixed):
     assert cause_of("https://idp.test/", fetcher=Fetcher(resolve=Resolver(mixed))) == "address_refused"
+
+
+# --- questions --------------------------------------------------------------------------------------------------
+
+
+def ask(url, **headers):
+    question = Question("POST", url, {"Content-Type": "text/plain", **headers}, b"the-body")
+    deadline = time.monotonic() + 5
+    return Fetcher().ask(question, allow_insecure_http=True, allow_private_network=False, deadline=deadline)
+
+
+def test_a_question_is_sent_as_it_is_and_its_answer_returned_whatever_its_status():
+    with Endpoint(lambda _: (418, {"Content-Type": "Text/Plain; charset=utf-8"}, b"short")) as endpoint:
+        found = ask(endpoint.url, Authorization="Basic abc")
+        assert (found.status, found.content_type, found.body) == (418, "text/plain", b"short")
+        (asked,) = endpoint.asked
+        assert (asked.method, asked.body, asked.headers["Content-Length"]) == ("POST", b"the-body", "8")
+        assert asked.headers["Authorization"] == "Basic abc"
+
+
+def test_a_question_is_not_put_again_to_where_its_answer_leads():
+    with Endpoint(lambda _: (307, {"Location": "/elsewhere"}, b"")) as endpoint:
+        assert ask(endpoint.url).status == 307
+        assert len(endpoint.asked) == 1
+
+
+def test_the_largest_answer_passes_and_one_byte_more_does_not():
+    with Endpoint(lambda asked: (200, {}, b" " * (MAX_ANSWER_BYTES + len(asked.path) - 1))) as endpoint:
+        assert len(ask(endpoint.url + "/").body) == MAX_ANSWER_BYTES
+        with pytest.raises(FetchFailed, match="too_large"):
+            ask(endpoint.url + "/x")
+
+
+def test_nothing_of_a_question_is_printed():
+    question = Question("POST", "https://x.example/?token=secret", {"Authorization": "secret"}, b"secret")
+    assert "secret" not in repr(question)
