@@ -19,9 +19,11 @@ TYPED   := exchange examples tests/support
 # npm's part of the interop tests; without npm those tests say loudly that they were skipped.
 INTEROP := $(if $(shell command -v npm 2>/dev/null),tests/interop/node_modules/.installed)
 
+APT_GET := timeout 120 env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench help dev run demo test interop peers check static format lint types imports pages policies docs fmt lock clean
+.PHONY: bench help dev run demo test interop peers proxies check static format lint types imports pages policies docs fmt lock clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +46,15 @@ interop: peers ## Run the tests with real IdPs: Keycloak, Dex, Canaille and npm'
 # Some minutes and 330 MB to download, once; `make test` runs the tests of what is installed here, and says what is not.
 peers: .venv/dev.installed $(INTEROP) ## Install the real IdPs, for make interop and from then on for make test
 	@$(BIN)/python -m tests.interop.install
+
+# nginx and HAProxy come from the system, and need root; without them their tests say loudly that they were skipped.
+proxies: ## Install nginx and HAProxy, on Debian or Ubuntu as root, for the tests of mutual TLS
+	@for program in nginx haproxy; do \
+		PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null && continue; \
+		package=$$program; [ $$program = haproxy ] || package=nginx-light; \
+		{ $(APT_GET) install $$package || { $(APT_GET) update && $(APT_GET) install $$package; }; } >/dev/null 2>&1 \
+			&& echo "Installed $$program" || echo "INTEROP NOT RUN: $$program could not be installed"; \
+	done
 
 check: static test ## Everything that must hold before a push: static, then test
 

@@ -67,4 +67,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if reasons:
         terminalreporter.section(NOT_RUN, sep="!", red=True, bold=True)
     for reason, count in reasons.items():
-        terminalreporter.line(f"{count} tests with real OpenID providers did not run: {reason}", red=True)
+        terminalreporter.line(f"{count} tests with real peers did not run: {reason}", red=True)
