@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exchange.claim_path import ClaimPath
+from exchange.config.tenant_template import templates_of
 from exchange.config.values import Policies, Rule, TrustedIssuer
 from exchange.errors import Refusal, token_refusal
 from exchange.issuance.mint import Minter
@@ -41,7 +42,8 @@ class Replay:
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
-        self._issuers = {issuer.name: issuer for issuer in believed_issuers(policies).values()}
+        self._issuers = believed_issuers(policies)
+        self._templates = {one.tenant.template for one in self._issuers.values() if one.tenant is not None}
         self._decide = PolicyDecider(policies)
         self._now = 0.0
         self._mint = Minter(
@@ -74,9 +76,10 @@ class Replay:
         return self._decide(recorded.request, client, subject, actor, recorded.proof)
 
     def _token(self, party: RecordedParty) -> VerifiedToken:
-        role, issuer = party.role, self._issuers.get(party.issuer_name)
-        if issuer is None or issuer.issuer != party.iss:
-            raise token_refusal(role, "issuer_not_trusted")
+        role, issuer = party.role, self._issuers.get(party.iss)
+        if issuer is None or issuer.name != party.issuer_name:
+            of_a_tenant = not self._templates.isdisjoint(templates_of(party.iss))
+            raise token_refusal(role, "tenant_not_allowed" if of_a_tenant else "issuer_not_trusted")
         if not issuer.enabled:
             raise token_refusal(role, "issuer_disabled")
         refuse_unrecognisable(issuer, role)

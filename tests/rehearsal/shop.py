@@ -55,7 +55,7 @@ PLAIN = rule(subject={"issuer": "idp", "claims": {"tenant": {"one_of": ["acme", 
 def shop(directory: Path, *rules: Mapping[str, Any], **changes: Any) -> Path:
     """Write policies whose one issuer has its keys in its file, and return their directory."""
     key = keys.public_jwk("ES256")
-    issuers = {"idp": issuer_file(ISSUER, keys={"jwks": {"keys": [key]}}, **changes.pop("issuer", {}))}
+    issuers = {"idp": issuer_file(ISSUER, keys={"jwks": {"keys": [key]}}) | changes.pop("issuer", {})}
     audience = audience_file(*(rules or (DENIAL, OPENED_BY_ALL, PLAIN)), **changes.pop("audience", {}))
     clients = {"shop-with-key": None, **changes.pop("clients", {})}
     return write_policies(
@@ -143,6 +143,7 @@ def record(
         validate=TokenValidator(issuers=issuers, server=policies.server, clock=time.time),
         decide=PolicyDecider(policies),
         mint=Minter(issuer=policies.server.issuer, keys=_Keys()),
+        use_up=lambda _subject, _actor: None,
     )
     form: dict[str, tuple[str, ...]] = {
         "subject_token": (signed(payload),),

@@ -158,6 +158,27 @@ def test_an_issuer_that_is_gone_is_not_trusted(tmp_path: Path, current: Path) ->
     assert [one["after"] for one in report["changes"]] == ["refused: subject_token_issuer_not_trusted"]
 
 
+def test_each_tenant_is_asked_for_itself(tmp_path: Path) -> None:
+    def tenants(name: str, *allowed: str) -> Path:
+        template = {"issuer": "https://{tenant}.example", "tenant": {"claim": "tenant", "allow": [*allowed]}}
+        return shop.shop(tmp_path / name, PLAIN, issuer=template)
+
+    both = tenants("both", "acme", "acme-eu")
+    issued = [
+        record(loaded(both), claims(iss=f"https://{one}.example", tenant=one)) for one in ("acme", "acme-eu")
+    ]
+
+    assert changes(diff(tmp_path, "".join(issued), both)) == []
+    assert changes(diff(tmp_path, "".join(issued), tenants("one", "acme-eu"))) == [
+        (
+            1,
+            "issued by shop-reads-orders",
+            "refused: subject_token_tenant_not_allowed",
+            ["issued -> refused"],
+        )
+    ]
+
+
 def test_a_claim_that_is_not_recorded_is_not_guessed(tmp_path: Path, log: str) -> None:
     staff = changed(PLAIN, subject={"issuer": "idp", "claims": {"staff": {"present": False}}})
     report = diff(tmp_path, log, shop.shop(tmp_path, DENIAL, OPENED_BY_ALL, staff))
