@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from tests.reload.looking import eventually, in_force
-from tests.support import keys
+from tests.support import dpop, keys
+from tests.support.dpop import DpopKey
 from tests.support.idp import BACKEND, FakeIssuer
 from tests.support.introspection import (
     CREDENTIALS,
@@ -290,6 +291,20 @@ def test_an_answer_with_one_thing_wrong_is_refused_for_that(
     changes, reason = SPOILT[name]
     assert_issued(asking, said_of(endpoint, asking))
     assert_refused(asking, said_of(endpoint, asking, **changes), f"subject_token_{reason}")
+
+
+def test_an_answer_that_binds_the_token_is_met_with_its_proof_alone(
+    asking: RunningService, endpoint: Endpoint
+) -> None:
+    key, other = DpopKey(), DpopKey(label="other")
+    endpoint.answer = lambda _: json_answer(kiosk_answer(token_type="DPoP", cnf={"jkt": key.jkt}))
+    answer = dpop.exchange(asking, "an-opaque-token", KIOSK, key)
+    assert assert_issued(asking, answer)["issued"]["claims"]["cnf"] == {"jkt": key.jkt}
+    refused = dpop.exchange(asking, "an-opaque-token", KIOSK, other)
+    assert_refused(asking, refused, "subject_token_proof_invalid")
+    endpoint.answer = lambda _: json_answer(kiosk_answer(token_type="DPoP"))
+    unsaid = dpop.exchange(asking, "an-opaque-token", KIOSK, key)
+    assert_refused(asking, unsaid, "subject_token_proof_missing")
 
 
 NO_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {

@@ -10,7 +10,8 @@ import jwt
 import pytest
 
 from tests.attacks.forge import ISSUER, access_claims, forged
-from tests.support import keys
+from tests.support import dpop, keys
+from tests.support.dpop import DpopKey
 from tests.support.idp import BACKEND
 from tests.support.policies import (
     BASIC,
@@ -382,6 +383,8 @@ def test_a_policy_that_writes_a_registered_claim_does_not_start(tmp_path: Path, 
     ("claims", "reason"),
     [
         ({"cnf": {"jkt": "x"}}, "subject_token_proof_missing"),
+        ({"cnf": {"x5t#S256": "x"}}, "subject_token_proof_missing"),
+        ({"cnf": {"kid": "x"}}, "subject_token_proof_missing"),
         ({"cnf": {}}, "subject_token_proof_missing"),
         ({"cnf": None}, "subject_token_proof_missing"),
         ({"act": {}}, "subject_token_claim_malformed"),
@@ -394,6 +397,39 @@ def test_a_policy_that_writes_a_registered_claim_does_not_start(tmp_path: Path, 
 )
 def test_what_would_be_lost_is_refused(service: RunningService, claims: dict[str, Any], reason: str) -> None:
     assert_refused(service, exchange(service, "orders", **claims), reason)
+
+
+KEY, THIEF = DpopKey(), DpopKey(label="thief")
+
+
+def test_a_bound_token_is_exchanged_by_the_holder_of_its_key_alone(service: RunningService) -> None:
+    token = forged(payload=access_claims(cnf={"jkt": KEY.jkt}))
+    asked = {"audience": target("orders")}
+    answer = dpop.exchange(service, token, BASIC, KEY, **asked)
+    assert issued_claims(service, answer)["cnf"] == {"jkt": KEY.jkt}
+    stolen = dpop.exchange(service, token, BASIC, THIEF, **asked)
+    assert_refused(service, stolen, "subject_token_proof_invalid")
+    assert_refused(service, service.exchange(token, BASIC, **asked), "subject_token_proof_missing")
+
+
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        {},
+        None,
+        [],
+        "x",
+        {"jkt": None},
+        {"jkt": []},
+        {"jkt": ""},
+        {"jkt": KEY.jkt, "kid": "x"},
+        {"jwk": KEY.jwk},
+    ],
+)
+def test_a_constraint_that_a_proof_does_not_meet_whole_is_not_met(service: RunningService, cnf: Any) -> None:
+    token = forged(payload=access_claims(cnf=cnf))
+    answer = dpop.exchange(service, token, BASIC, KEY, audience=target("orders"))
+    assert_refused(service, answer, "subject_token_proof_missing")
 
 
 def test_an_actor_token_is_never_ignored(service: RunningService) -> None:

@@ -222,6 +222,23 @@ def test_the_chain_of_actors_and_who_may_act_are_signed_as_the_permit_has_them()
     assert json.loads(json.dumps(dict(issued.claims))) == signed
 
 
+@pytest.mark.parametrize(
+    ("confirmation", "token_type"),
+    [
+        (None, "Bearer"),
+        ({"jkt": "k"}, "DPoP"),
+        ({"x5t#S256": "c"}, "Bearer"),
+        ({"jkt": "k", "x5t#S256": "c"}, "DPoP"),
+    ],
+)
+def test_a_bound_token_says_so_and_its_type_does_where_it_is_a_key(confirmation, token_type):
+    permit = replace(PERMIT, confirmation=MappingProxyType(confirmation) if confirmation else None)
+    issued = minter()(permit, ACCESS_TOKEN)
+    signed = jwt.decode(issued.access_token.reveal(), options={"verify_signature": False})
+    assert (signed.get("cnf"), issued.token_type) == (confirmation, token_type)
+    assert json.loads(json.dumps(dict(issued.claims))) == signed
+
+
 def test_several_audiences_are_a_list_in_their_order():
     issued = minter()(replace(PERMIT, audience=(ORDERS, "https://billing.acme.example")), ACCESS_TOKEN)
     assert issued.claims["aud"] == [ORDERS, "https://billing.acme.example"]

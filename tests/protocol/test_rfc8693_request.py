@@ -269,7 +269,7 @@ def test_a_chunked_body_is_read_like_any_other(service: RunningService, idp: Fak
     assert_issued(service, answer)
 
 
-def test_a_dpop_proof_is_refused_by_name_and_never_ignored(service: RunningService, idp: FakeIssuer) -> None:
+def test_a_dpop_header_that_is_no_proof_is_never_ignored(service: RunningService, idp: FakeIssuer) -> None:
     answer = service.post_token(form(idp), BASIC, headers={"DPoP": "eyJ0eXAiOiJkcG9wK2p3dCJ9.e30.c2ln"})
     assert_refused(service, answer, "dpop_proof_invalid")
 
