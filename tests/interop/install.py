@@ -26,6 +26,7 @@ from tests.interop import keycloak_server
 from tests.interop.peers import CANAILLE, DEX, KEYCLOAK, NOT_RUN, Peer
 
 TRIES = 3
+PAUSE_SECONDS = 2.0
 _MISMATCH = re.compile(r"checksum mismatch|SECURITY ERROR|DO NOT MATCH THE HASHES")
 
 
@@ -50,14 +51,19 @@ def _install(peer: Peer) -> int:
     started = time.monotonic()
     shutil.rmtree(peer.home, ignore_errors=True)
     peer.home.mkdir(parents=True)
+    whole = False
     try:
         INSTALLERS[peer](peer)
+        whole = True
     except OutOfReachError as error:
         print(f"{NOT_RUN}: {peer.title} could not be installed: {error}", file=sys.stderr, flush=True)
         return 0
     except BrokenError as error:
         print(f"{peer.title} is broken: {error}", file=sys.stderr, flush=True)
         return 1
+    finally:
+        if not whole:
+            shutil.rmtree(peer.home, ignore_errors=True)
     peer.set_installed()
     print(f"{peer.title}: installed in {time.monotonic() - started:.0f} s", flush=True)
     return 0
@@ -68,7 +74,7 @@ def keycloak(peer: Peer) -> None:
     _require("java", ("-version",), 17)
     pin = tomllib.loads((peer.pins / "pin.toml").read_text())
     target = f"-DoutputDirectory={peer.home}"
-    _fetch(
+    fetch(
         ["mvn", "-B", "-q", f"{pin['plugin']}:copy", f"-Dartifact={pin['artifact']}", target], cwd=peer.home
     )
     [archive] = peer.home.glob("*.zip")
@@ -81,10 +87,10 @@ def keycloak(peer: Peer) -> None:
     program = keycloak_server.program(peer.home)
     Path(program).chmod(0o755)
     environment = {"JAVA_OPTS_APPEND": keycloak_server.JAVA_OPTIONS}
-    _build([program, "build", "--db=dev-file", "--cache=local"], environment=environment)
+    build([program, "build", "--db=dev-file", "--cache=local"], environment=environment)
     database = keycloak_server.database(peer.home / "database")
     realm = str(peer.pins / "realm.json")
-    _build([program, "import", "--optimized", "--file", realm, database], environment=environment)
+    build([program, "import", "--optimized", "--file", realm, database], environment=environment)
 
 
 def dex(peer: Peer) -> None:
@@ -98,11 +104,12 @@ def dex(peer: Peer) -> None:
         "GOTOOLCHAIN": "local",
         "GOMODCACHE": str(caches / "modules"),
         "GOCACHE": str(caches / "build"),
+        "GOGC": "400",  # the compiler's own: memory for time
     }
     package = "github.com/dexidp/dex/cmd/dex"
-    _fetch(["go", "list", "-deps", package], cwd=peer.pins, environment=environment)
-    quick = ["-gcflags=all=-N -l", "-ldflags=-s -w"]  # it runs for seconds: not worth optimising
-    _build(
+    fetch(["go", "list", "-deps", package], cwd=peer.pins, environment=environment)
+    quick = ["-gcflags=all=-N -l -dwarf=false", "-ldflags=-s -w"]  # it runs for seconds: not worth optimising
+    build(
         ["go", "build", *quick, "-o", str(peer.home / "dex"), package], cwd=peer.pins, environment=environment
     )
     shutil.rmtree(caches)
@@ -114,7 +121,7 @@ def canaille(peer: Peer) -> None:
     python = str(peer.home / "venv" / "bin" / "python")
     requirements = str(peer.pins / "requirements.lock")
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-compile"]
-    _fetch([python, "-m", "pip", "install", *quiet, "--require-hashes", "-r", requirements], cwd=peer.home)
+    fetch([python, "-m", "pip", "install", *quiet, "--require-hashes", "-r", requirements], cwd=peer.home)
 
 
 INSTALLERS: dict[Peer, Callable[[Peer], None]] = {DEX: dex, KEYCLOAK: keycloak, CANAILLE: canaille}
@@ -131,25 +138,26 @@ def _require(tool: str, arguments: Sequence[str], *minimum: int) -> None:
         raise OutOfReachError(f"{tool} is too old: it needs {needed} or later")
 
 
-def _fetch(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Run what downloads, several times if need be; a wrong checksum is never tried again."""
+def fetch(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run what downloads, several times if need be; raises ``OutOfReachError``, for a wrong checksum ``BrokenError``."""
     if shutil.which(command[0]) is None:
         raise OutOfReachError(f"there is no {command[0]} here")
-    for pause in range(1, TRIES + 1):
+    for tried in range(1, TRIES + 1):
         code, output = _run(command, cwd, environment, seconds=300)
         if code == 0:
             return
         if _MISMATCH.search(output):
             raise BrokenError(output[-2000:])
-        if pause < TRIES:
-            time.sleep(2 * pause)
+        if tried < TRIES:
+            time.sleep(PAUSE_SECONDS * tried)
     raise OutOfReachError(f"{' '.join(command[:4])} failed {TRIES} times: {output[-800:].strip()}")
 
 
-def _build(
+def build(
     command: Sequence[str], *, cwd: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> None:
-    code, output = _run(command, cwd, environment, seconds=600)
+    """Run what needs no network; raises ``BrokenError``."""
+    code, output = _run(command, cwd, environment, seconds=900)
     if code != 0:
         raise BrokenError(f"{' '.join(command[:3])} failed: {output[-2000:].strip()}")
 

@@ -125,6 +125,11 @@ class Proxy:
         """Where it listens."""
         return f"https://127.0.0.1:{self._port}"
 
+    @property
+    def server_authority(self) -> Path:
+        """The file of the authority that its own certificate comes from."""
+        return self._directory / "server-ca.pem"
+
     def post(
         self,
         path: str,
@@ -142,7 +147,7 @@ class Proxy:
                 data=data,
                 headers=headers,
                 cert=pair,
-                verify=str(self._directory / "server-ca.pem"),
+                verify=str(self.server_authority),
                 timeout=15,
             )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from tests.attacks.test_client_certificates import (
     believing,
     form,
 )
+from tests.docs.pages import blocks, page
 from tests.interop.proxies import KINDS, Kind, Proxy, program_or_skip
 from tests.support.certificates import DAY, Certificate
 from tests.support.refused import assert_issued, assert_refused
@@ -158,6 +163,31 @@ def test_a_header_that_a_client_wrote_does_not_get_through(
         refused(service, ask(proxy, "by-name", None, spoofed), "no_method")
         refused(service, ask(proxy, "by-name", OTHER, spoofed), "certificate_name_mismatch")
         assert_issued(service, ask(proxy, "other", OTHER, spoofed))
+
+
+@pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
+def test_the_curl_that_the_docs_show_exchanges_a_token(strict: Proxy, tmp_path: Path) -> None:
+    (command,) = [block for block in blocks(page("calling.md"), "sh") if "--cert" in block]
+    BFF.write(tmp_path, "client")
+    (tmp_path / ".curlrc").write_text(f'cacert = "{strict.server_authority}"')
+    fields = form("by-name")
+    for shown, meant in (
+        ("https://exchange.example", strict.url),
+        ("https://orders.example", fields["audience"]),
+        ("=shop", "=by-name"),
+    ):
+        command = command.replace(shown, meant)
+
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ACCESS_TOKEN": fields["subject_token"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(ran.stdout)["token_type"]
 
 
 def test_a_header_past_the_proxy_is_what_its_address_is_trusted_for(
