@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from shutil import which
+
 import pytest
 
 from exchange.certificates import ExpectedName
+from exchange.config.certificate_fields import _NOT_A_THUMBPRINT
 from exchange.config.values import SelfSignedMethod
 from tests.config.policy_texts import CLIENT, faults, loaded
 from tests.config.test_dangers import SECOND_CLIENT, warnings
+from tests.docs.pages import blocks, page
 from tests.support.certificates import Certificate
 
 HEAD = CLIENT.partition("  private_key_jwt")[0]
@@ -119,6 +124,31 @@ def test_what_is_wrong_is_told_at_its_place(pem, methods, expected):
 
     assert line.startswith("policies/clients/orders-bff.yaml:")
     assert expected in line
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_what_the_page_shows_loads(pem, number):
+    (pem / "policies" / "keys" / "clients-ca.pem").write_text(AUTHORITY.pem)
+    _, _, rest = page("policies.md").partition("### Certificates of clients")
+    shown = blocks(rest, "yaml")[number]
+
+    method = loaded(pem, **{"clients/orders-bff": HEAD.partition("authentication:")[0] + shown})
+
+    assert bool(method.clients["orders-bff"].tls_client_auth) == (number == 0)
+    assert bool(method.clients["orders-bff"].self_signed) == (number == 1)
+
+
+@pytest.mark.skipif(not (which("openssl") and which("basenc")), reason="openssl or basenc is not installed")
+def test_the_command_that_the_page_shows_makes_a_thumbprint(tmp_path):
+    (tmp_path / "client.pem").write_text(AUTHORITY.pem)
+    (command,) = [block for block in blocks(page("policies.md"), "sh") if "basenc" in block]
+
+    made = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert made.stdout.strip() == AUTHORITY.thumbprint
+    assert command.strip() in _NOT_A_THUMBPRINT
 
 
 ANYBODY = "authentication.tls_client_auth: a proxy that lets self-signed certificates"
