@@ -17,6 +17,7 @@ from flask import Flask
 
 from exchange.audit import Attempt, AuditTrail
 from exchange.clients.authenticate import ClientAuthenticator
+from exchange.clients.context import AuthenticationContext
 from exchange.config.load import PolicyFaults, load
 from exchange.config.values import KeySource, Policies
 from exchange.introspection import Introspections
@@ -28,20 +29,23 @@ from exchange.outbound import Fetcher
 from exchange.policy.decide import PolicyDecider
 from exchange.policy.trace import Trace
 from exchange.private_files import KeyDirectoryNotWritable, shared_secret
+from exchange.rate_limits import limits_of
 from exchange.reload.fingerprint import fingerprint
 from exchange.reload.publication import Status
 from exchange.reload.reloading import Reloading
-from exchange.settings import PROXIES, TLS_HEADER, Settings
+from exchange.settings import NO_PROXIES, Settings, TrustedProxies
 from exchange.stores import Store, open_store
 from exchange.token_exchange import TokenExchange
 from exchange.tokens.dpop import DpopProofs
 from exchange.tokens.dpop_nonce import SECRET_NAME, DpopNonces
 from exchange.tokens.sender_proof import SenderProofs
+from exchange.tokens.single_use import SingleUse
 from exchange.tokens.validate import TokenValidator
 from exchange.trust.issuers import TrustedIssuers
 from exchange.trust.key_cache import KeyCaches
 from exchange.trust.own_issuer import own_issuer
 from exchange.web.authorization_server import TokenExchangeServer
+from exchange.web.believed import believed_certificate_header, believed_proxies
 from exchange.web.client_certificate import CertificateHeader
 from exchange.web.endpoint_urls import EndpointUrls
 from exchange.web.endpoints import endpoints
@@ -67,6 +71,8 @@ class Foundation:
     dpop_nonces: DpopNonces
     certificate_header: CertificateHeader | None = None
     """Who is believed about client certificates; ``None`` for nobody."""
+    proxies: TrustedProxies = NO_PROXIES
+    """Who is believed about the address that a request comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +138,14 @@ def _start(settings: Settings, policies: Policies, metrics: Metrics) -> tuple[Fo
             clock=time.time,
             open_keys=lambda algorithm: SigningKeyRing.open(settings.keys, algorithm),
             dpop_nonces=DpopNonces(_dpop_nonce_secret(settings.keys), time.time),
-            certificate_header=_certificate_header(settings, policies),
+            certificate_header=believed_certificate_header(settings, policies),
+            proxies=believed_proxies(settings, policies),
         )
         keys = foundation.open_keys(policies.server.signing_algorithm)
     except (ValueError, OSError) as error:
         raise SystemExit(f"The service does not start: {error}") from None
     foundation.key_caches.retain(key_labels(policies))
     return foundation, _build(policies, foundation, keys)
-
-
-def _certificate_header(settings: Settings, policies: Policies) -> CertificateHeader | None:
-    """Return who is believed about client certificates, and warn of what nobody could use then."""
-    found = CertificateHeader.of(settings)
-    if found is not None:
-        return found
-    for name, other in ((PROXIES, TLS_HEADER), (TLS_HEADER, PROXIES)):
-        if settings.environ.get(name):
-            log.warning("%s is set and %s is not: no header is believed", name, other)
-    for client in policies.clients.values():
-        if client.tls_client_auth or client.self_signed:
-            text = "%s: nobody can authenticate with a certificate: set %s and %s"
-            log.warning(text, client.source, PROXIES, TLS_HEADER)
-    return None
 
 
 def _dpop_nonce_secret(directory: Path) -> bytes:
@@ -175,6 +167,7 @@ def _serving(foundation: Foundation, snapshot: Snapshot, metrics: Metrics) -> Se
         check_store=foundation.store.check,
         fresh_dpop_nonce=foundation.dpop_nonces.fresh,
         certificate_header=foundation.certificate_header,
+        proxies=foundation.proxies,
     )
 
 
@@ -219,6 +212,7 @@ def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> 
     urls = EndpointUrls(policies.server.issuer)
     own = own_issuer(policies, keys.public_jwks())
     issuers = TrustedIssuers(policies.issuers, foundation.key_caches, own)
+    limits = limits_of(policies.server.rate_limit, foundation.store, foundation.clock)
     dpop = DpopProofs(
         token_endpoint=urls.token,
         nonces=foundation.dpop_nonces,
@@ -227,31 +221,39 @@ def _build(policies: Policies, foundation: Foundation, keys: SigningKeyRing) -> 
         clock_skew=policies.server.clock_skew,
         clock=foundation.clock,
     )
+    validate = TokenValidator(
+        issuers=issuers,
+        server=policies.server,
+        clock=foundation.clock,
+        introspections=foundation.introspections,
+    )
     exchange = TokenExchange(
         prove=SenderProofs(dpop),
-        validate=TokenValidator(
-            issuers=issuers,
-            server=policies.server,
-            clock=foundation.clock,
-            introspections=foundation.introspections,
-        ),
+        validate=validate,
         decide=PolicyDecider(policies),
         mint=Minter(issuer=urls.issuer, keys=keys, clock=foundation.clock),
+        use_up=SingleUse(foundation.store, clock_skew=policies.server.clock_skew),
+        count_permitted=limits.permitted,
     )
     clients = ClientAuthenticator(
-        clients=policies.clients,
-        issuer=urls.issuer,
-        token_endpoint=urls.token,
-        key_caches=foundation.key_caches,
-        store=foundation.store,
-        clock_skew=policies.server.clock_skew,
-        clock=foundation.clock,
+        AuthenticationContext(
+            clients=policies.clients,
+            issuers=policies.issuers,
+            issuer=urls.issuer,
+            token_endpoint=urls.token,
+            key_caches=foundation.key_caches,
+            verify_workload=validate.workload,
+            store=foundation.store,
+            clock_skew=policies.server.clock_skew,
+            clock=foundation.clock,
+        )
     )
     snapshot = Snapshot(
         policies=policies,
         loaded_at=datetime.fromtimestamp(foundation.clock(), UTC).isoformat(timespec="seconds"),
         urls=urls,
-        server=TokenExchangeServer(clients=clients, token_exchange=exchange),
+        server=TokenExchangeServer(clients=clients, token_exchange=exchange, limits=limits),
+        limits=limits,
         metadata=metadata(policies, urls, mutual_tls=foundation.certificate_header is not None),
         public_jwks=keys.public_jwks,
     )

@@ -48,8 +48,10 @@ class Attempt:
         self.request_id = request_id
         self.started = started
         self.policies: str | None = None
+        self.client_address: str | None = None
         self.client_id: str | None = None
         self.client_authentication: str | None = None
+        self.workload: VerifiedToken | None = None
         self.request: TokenExchangeRequest | None = None
         self.proof = NO_PROOF
         self.subject: VerifiedToken | None = None
@@ -79,8 +81,10 @@ class Attempt:
             "request_id": self.request_id,
             "outcome": self.outcome,
             **_refusal(self.refusal),
+            "client_address": self.client_address,
             "client_id": self.client_id,
             "client_authentication": self.client_authentication,
+            "client_assertion": _token(self.workload),
             "request": _request(self.request),
             "proof": self.proof.as_confirmation() or None,
             "subject": _token(self.subject),

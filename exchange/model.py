@@ -196,6 +196,8 @@ class VerifiedToken:
     """Who may act for the subject (RFC 8693 §4.4); ``None`` when the token carries no ``may_act``."""
     confirmation: Claims | None = None
     """``cnf``, all of it proved by this request (RFC 7800 §3.1); ``None`` when it is bound to nobody."""
+    single_use_id: str | None = None
+    """What is marked when it is exchanged, unique at its issuer; ``None`` if it may be exchanged again."""
     in_audit_mode: bool = False
     """The issuer is on trial: everything is checked and recorded, and nothing is issued."""
 

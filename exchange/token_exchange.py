@@ -33,14 +33,37 @@ class Mint(Protocol):
     def __call__(self, permit: Permit, issued_token_type: TokenTypeIdentifier) -> IssuedToken: ...
 
 
+class CountPermitted(Protocol):
+    def __call__(self, issuer_name: str) -> None: ...
+
+
+def unlimited(issuer_name: str) -> None:
+    """Take any number of exchanges of an issuer's tokens."""
+
+
+class UseUp(Protocol):
+    def __call__(self, subject: VerifiedToken, actor: VerifiedToken | None) -> None: ...
+
+
 class TokenExchange:
     """Trade a ``subject_token`` for a token that the target service accepts."""
 
-    def __init__(self, *, prove: Prove, validate: ValidateToken, decide: Decide, mint: Mint) -> None:
+    def __init__(
+        self,
+        *,
+        prove: Prove,
+        validate: ValidateToken,
+        decide: Decide,
+        mint: Mint,
+        use_up: UseUp,
+        count_permitted: CountPermitted = unlimited,
+    ) -> None:
         self._prove = prove
         self._validate = validate
         self._decide = decide
         self._mint = mint
+        self._use_up = use_up
+        self._count_permitted = count_permitted
 
     def exchange(
         self,
@@ -66,8 +89,10 @@ class TokenExchange:
         decision = self._decide(request, client, subject, actor, proof)  # RFC 8693 §2.2.2, RFC 8707 §2
         attempt.trace, attempt.decided_on = decision.trace, decision.decided_on
         permit = decision.permit_or_refuse()
+        self._count_permitted(subject.issuer_name)
 
         issued = self._mint(permit, request.requested_token_type)  # RFC 9068 §2, RFC 8693 §2.2.1
+        self._use_up(subject, actor)  # last: what was refused has used nothing up
         attempt.issued = issued
         return issued
 

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from exchange.clients import client_secret
+from exchange.clients.context import AuthenticationContext
 from exchange.clients.failure import AuthenticationFailure, authentication_failed
 from exchange.clients.private_key_jwt import ClientAssertions
 from exchange.clients.tls_client_auth import ClientCertificates
+from exchange.clients.workload import WORKLOAD, WorkloadAssertions
 from exchange.config.values import RegisteredClient
-from exchange.model import ClientCredentials
-from exchange.stores import Store
-from exchange.trust.key_cache import KeyCaches
+from exchange.model import ClientCredentials, VerifiedToken
+
+_ASSERTION = "private_key_jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Who asks; and the token of a platform that says so, where one does."""
+
+    client: RegisteredClient
+    workload: VerifiedToken | None = None
 
 
 class ClientAuthenticator:
-    """Turns ``ClientCredentials`` into the ``RegisteredClient`` that they prove.
+    """Turns ``ClientCredentials`` into the ``RegisteredClient`` that they prove."""
 
-    ``issuer`` and ``token_endpoint`` are how a client assertion may name us; ``clock_skew`` is in seconds;
-    ``clock`` gives seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        *,
-        clients: Mapping[str, RegisteredClient],
-        issuer: str,
-        token_endpoint: str,
-        key_caches: KeyCaches,
-        store: Store,
-        clock_skew: int,
-        clock: Callable[[], float],
-    ) -> None:
-        self.clients = clients
-        self.assertions = ClientAssertions(
-            clients=clients,
-            issuer=issuer,
-            token_endpoint=token_endpoint,
-            key_caches=key_caches,
-            store=store,
-            clock_skew=clock_skew,
-            clock=clock,
-        )
-        self.certificates = ClientCertificates(clients=clients, clock=clock)
+    def __init__(self, context: AuthenticationContext) -> None:
+        self.clients = context.clients
+        self.assertions = ClientAssertions(context)
+        self.workloads = WorkloadAssertions(context)
+        self.certificates = ClientCertificates(clients=context.clients, clock=context.clock)
 
     def presented_method(self, credentials: ClientCredentials) -> str:
         """Return the name in ``METHODS`` of the one method that the request uses.
@@ -62,9 +52,12 @@ class ClientAuthenticator:
             raise authentication_failed(AuthenticationFailure.NO_METHOD)
         if len(presented) > 1:
             raise authentication_failed(AuthenticationFailure.SEVERAL_METHODS)
+        # Sent in the same parameters; whose word the assertion is tells the two apart.
+        if presented == [_ASSERTION] and self.workloads.are_presented(credentials):
+            return WORKLOAD
         return presented[0]
 
-    def authenticate(self, credentials: ClientCredentials) -> RegisteredClient:
+    def authenticate(self, credentials: ClientCredentials) -> Authenticated:
         """Return the client that ``credentials`` prove.
 
         Raises ``Refusal``: ``client_authentication_failed`` for every failure alike, ``store_unavailable`` or
@@ -73,32 +66,36 @@ class ClientAuthenticator:
         return METHODS[self.presented_method(credentials)](self, credentials)
 
 
-Method = Callable[[ClientAuthenticator, ClientCredentials], RegisteredClient]
+Method = Callable[[ClientAuthenticator, ClientCredentials], Authenticated]
 
 _PRESENTED: Mapping[str, Callable[[ClientCredentials], bool]] = MappingProxyType(
     {
         "client_secret_basic": lambda sent: sent.unverified_basic is not None,
         "client_secret_post": lambda sent: sent.client_secret is not None,
         # The type alone counts too, or half an assertion beside a secret would pass for one method.
-        "private_key_jwt": lambda sent: (
-            sent.client_assertion is not None or sent.client_assertion_type is not None
-        ),
+        _ASSERTION: lambda sent: sent.client_assertion is not None or sent.client_assertion_type is not None,
     }
 )
 
+
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "client_secret_basic": lambda authenticator, sent: client_secret.authenticate_basic(
-            authenticator.clients, sent
+        "client_secret_basic": lambda authenticator, sent: Authenticated(
+            client_secret.authenticate_basic(authenticator.clients, sent)
         ),
-        "client_secret_post": lambda authenticator, sent: client_secret.authenticate_post(
-            authenticator.clients, sent
+        "client_secret_post": lambda authenticator, sent: Authenticated(
+            client_secret.authenticate_post(authenticator.clients, sent)
         ),
-        "private_key_jwt": lambda authenticator, sent: authenticator.assertions.authenticate(sent),
-        "tls_client_auth": lambda authenticator, sent: authenticator.certificates.authenticate_named(sent),
-        "self_signed_tls_client_auth": lambda authenticator, sent: (
+        _ASSERTION: lambda authenticator, sent: Authenticated(authenticator.assertions.authenticate(sent)),
+        "tls_client_auth": lambda authenticator, sent: Authenticated(
+            authenticator.certificates.authenticate_named(sent)
+        ),
+        "self_signed_tls_client_auth": lambda authenticator, sent: Authenticated(
             authenticator.certificates.authenticate_known(sent)
         ),
+        WORKLOAD: lambda authenticator, sent: Authenticated(*authenticator.workloads.authenticate(sent)),
     }
 )
-"""By registered name (IANA OAuth Token Endpoint Authentication Methods)."""
+"""By registered name (IANA OAuth Token Endpoint Authentication Methods), but for ``workload``: nobody has
+registered one for it.
+"""

@@ -46,12 +46,16 @@ class AuthenticationFailure(StrEnum):
     ASSERTION_LIFETIME_TOO_LONG = "assertion_lifetime_too_long"
     ASSERTION_JTI_MALFORMED = "assertion_jti_malformed"
     ASSERTION_USED = "assertion_used"
+    WORKLOAD_UNKNOWN = "workload_unknown"
+    WORKLOAD_TOKEN_REFUSED = "workload_token_refused"
+    """By the checks of its issuer's tokens; the detail says which, as the reasons of an exchange do."""
+    WORKLOAD_ISSUER_IN_AUDIT_MODE = "workload_issuer_in_audit_mode"
 
 
-def authentication_failed(cause: AuthenticationFailure) -> Refusal:
-    """Return the one answer to every failure (RFC 6749 §5.2 ``invalid_client``).
+def authentication_failed(cause: AuthenticationFailure, more: str | None = None) -> Refusal:
+    """Return the one answer to every failure (RFC 6749 §5.2 ``invalid_client``); ``more`` is private, too.
 
     A caller that could tell the causes apart would learn which clients exist and which method each uses, and
     could try the parts of a forged assertion one at a time.
     """
-    return Refusal("client_authentication_failed", detail=cause.value)
+    return Refusal("client_authentication_failed", detail=f"{cause.value}: {more}" if more else cause.value)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
+from exchange.clients.assertion import check_audience, parse_assertion
+from exchange.clients.context import AuthenticationContext
 from exchange.clients.failure import AuthenticationFailure, authentication_failed
 from exchange.config.values import PrivateKeyJwtMethod, RegisteredClient
 from exchange.errors import Refusal
-from exchange.jose import (
-    ASYMMETRIC_ALGORITHMS,
-    MalformedJws,
-    SignatureInvalid,
-    UnverifiedJws,
-    parse_unverified,
-    verify_signature,
-)
+from exchange.jose import ASYMMETRIC_ALGORITHMS, SignatureInvalid, UnverifiedJws, verify_signature
 from exchange.model import Claims, ClientCredentials
-from exchange.stores import Store, StoreUnavailable
-from exchange.trust.key_cache import KeyCaches, KeysUnavailable, KeyUnknown
-
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+from exchange.stores import StoreUnavailable
+from exchange.trust.key_cache import KeysUnavailable, KeyUnknown
 
 MAX_LIFETIME = 3600
 """Seconds. A stolen assertion that was never used is good until it expires."""
@@ -28,34 +19,12 @@ MAX_JTI_LENGTH = 256
 
 _TYPES = frozenset({"jwt", "client-authentication+jwt"})
 
-_MALFORMED: Mapping[str, AuthenticationFailure] = {
-    "malformed": AuthenticationFailure.ASSERTION_MALFORMED,
-    "too_large": AuthenticationFailure.ASSERTION_TOO_LARGE,
-    "encrypted": AuthenticationFailure.ASSERTION_ENCRYPTED,
-}
-
 
 class ClientAssertions:
     """Judges client assertions; each passes once."""
 
-    def __init__(
-        self,
-        *,
-        clients: Mapping[str, RegisteredClient],
-        issuer: str,
-        token_endpoint: str,
-        key_caches: KeyCaches,
-        store: Store,
-        clock_skew: int,
-        clock: Callable[[], float],
-    ) -> None:
-        self._clients = clients
-        self._issuer = issuer
-        self._token_endpoint = token_endpoint
-        self._key_caches = key_caches
-        self._store = store
-        self._clock_skew = clock_skew
-        self._clock = clock
+    def __init__(self, context: AuthenticationContext) -> None:
+        self._context = context
 
     def authenticate(self, credentials: ClientCredentials) -> RegisteredClient:
         """Return the client that signed ``client_assertion`` for us, now, and for the first time.
@@ -63,12 +32,12 @@ class ClientAssertions:
         Raises ``Refusal``: ``client_authentication_failed``; ``issuer_keys_unavailable`` when the client's
         keys cannot be fetched; ``store_unavailable`` when nobody can say whether it was used before.
         """
-        unverified = _parse(credentials)
+        unverified = parse_assertion(credentials)
         client, method = self._claimed_client(unverified.claims, credentials)
         algorithm = _check_header(unverified.header, method)
         self._verify_signature(unverified, client, method, algorithm)
         claims = unverified.claims  # from here on they are the client's word
-        self._check_audience(claims, method)
+        check_audience(claims, self._context.audiences(method.assertion_audience))
         expires_at = self._check_times(claims)
         self._use_once(client, claims, expires_at)  # last: a refused assertion must not use anything up
         return client
@@ -86,7 +55,7 @@ class ClientAssertions:
         # RFC 7521 §4.2: client_id is optional here, and must name the same client.
         if credentials.unverified_client_id not in {None, subject}:
             raise authentication_failed(AuthenticationFailure.CLIENT_ID_MISMATCH)
-        client = self._clients.get(subject)
+        client = self._context.clients.get(subject)
         if client is None:
             raise authentication_failed(AuthenticationFailure.CLIENT_UNKNOWN)
         method = client.private_key_jwt
@@ -100,7 +69,7 @@ class ClientAssertions:
         # Only the client's configured keys; jwk, jku, x5u and x5c in the header are never looked at.
         named = unverified.header.get("kid")
         key_id = named if isinstance(named, str) else None
-        keys = self._key_caches.for_source(method.keys, f"client:{client.name}")
+        keys = self._context.key_caches.for_source(method.keys, f"client:{client.name}")
         try:
             key = keys.find(key_id, algorithm)
             try:
@@ -117,25 +86,9 @@ class ClientAssertions:
         except KeysUnavailable as unavailable:
             raise Refusal("issuer_keys_unavailable", retry_after=unavailable.retry_after) from None
 
-    def _check_audience(self, claims: Claims, method: PrivateKeyJwtMethod) -> None:
-        # RFC 10070: exactly one audience. With two, another server that the client also talks to, and that is
-        # named beside us, could replay the assertion here. The token endpoint is how RFC 7523 §3 names us.
-        audience = claims.get("aud")
-        if isinstance(audience, list | tuple):
-            if len(audience) != 1:
-                raise authentication_failed(AuthenticationFailure.ASSERTION_AUDIENCE_NOT_SINGLE)
-            (audience,) = audience
-        if not isinstance(audience, str):
-            raise authentication_failed(AuthenticationFailure.ASSERTION_AUDIENCE_MALFORMED)
-        ours = {self._issuer}
-        if method.assertion_audience == "any":
-            ours.add(self._token_endpoint)
-        if audience not in ours:
-            raise authentication_failed(AuthenticationFailure.ASSERTION_AUDIENCE_MISMATCH)
-
     def _check_times(self, claims: Claims) -> int:
         """Return ``exp`` (RFC 7523 §3 items 4 to 6), in seconds since the epoch."""
-        now, skew = self._clock(), self._clock_skew
+        now, skew = self._context.clock(), self._context.clock_skew
         expires_at, issued_at, not_before = (_seconds(claims, name) for name in ("exp", "iat", "nbf"))
         if expires_at is None:
             raise authentication_failed(AuthenticationFailure.ASSERTION_TIME_MALFORMED)
@@ -155,8 +108,8 @@ class ClientAssertions:
         if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_JTI_LENGTH:
             raise authentication_failed(AuthenticationFailure.ASSERTION_JTI_MALFORMED)
         try:
-            first_use = self._store.add_if_absent(
-                "client_assertion", (client.client_id, token_id), expires_at + self._clock_skew
+            first_use = self._context.store.add_if_absent(
+                "client_assertion", (client.client_id, token_id), expires_at + self._context.clock_skew
             )
         except StoreUnavailable as unavailable:
             raise Refusal(
@@ -164,17 +117,6 @@ class ClientAssertions:
             ) from None
         if not first_use:
             raise authentication_failed(AuthenticationFailure.ASSERTION_USED)
-
-
-def _parse(credentials: ClientCredentials) -> UnverifiedJws:
-    if credentials.client_assertion_type != ASSERTION_TYPE:
-        raise authentication_failed(AuthenticationFailure.ASSERTION_TYPE_UNKNOWN)
-    if credentials.client_assertion is None:
-        raise authentication_failed(AuthenticationFailure.ASSERTION_MISSING)
-    try:
-        return parse_unverified(credentials.client_assertion)
-    except MalformedJws as malformed:
-        raise authentication_failed(_MALFORMED[malformed.cause]) from None
 
 
 def _check_header(header: Claims, method: PrivateKeyJwtMethod) -> str:

@@ -18,7 +18,6 @@ from exchange.config.faults import YamlPath
 from exchange.config.fields import (
     ASYMMETRIC_ALGORITHMS,
     Algorithms,
-    AnyMapping,
     AnyValue,
     Choice,
     Flag,
@@ -29,9 +28,14 @@ from exchange.config.fields import (
 )
 from exchange.config.introspection_fields import OneIssuer
 from exchange.config.key_documents import KeysSchema, read_key_source
-from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
-from exchange.config.values import ClientSecretMethod, PrivateKeyJwtMethod, RegisteredClient
+from exchange.config.values import (
+    ClientSecretMethod,
+    PrivateKeyJwtMethod,
+    RegisteredClient,
+    WorkloadMethod,
+)
+from exchange.config.workload_client import WorkloadIdentities
 
 _HASH: Final = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
@@ -59,7 +63,7 @@ class _AuthenticationSchema(StrictSchema):
     assertion_audience = Choice("issuer", "any")
     tls_client_auth = Section(TlsClientAuthSchema)
     self_signed = Section(SelfSignedSchema)
-    workload = AnyMapping()
+    workload = WorkloadIdentities()
 
 
 class _SecretSchema(StrictSchema):
@@ -78,6 +82,7 @@ class ClientSchema(StrictSchema):
 
 _CLIENT = ClientSchema()
 _SECRET = _SecretSchema()
+AssertionAudience = Literal["issuer", "any"]
 METHODS: Final = ("client_secret", "private_key_jwt", "tls_client_auth", "self_signed", "workload")
 
 
@@ -87,7 +92,6 @@ def read_client(
     """Return the client that ``file`` describes; ``None`` when there are faults, which ``file`` has then."""
     if not file.is_mapping:
         return None
-    refuse_not_yet("clients", file)
     loaded = file.load(_CLIENT, file.data)
     client_id = loaded.get("client_id", file.name)
     if not _CLIENT_ID.fullmatch(client_id):
@@ -96,7 +100,8 @@ def read_client(
     if not methods.keys() & set(METHODS):
         _check_some_method(file)
     client_secret = _client_secret(file, methods, environ)
-    private_key_jwt = _private_key_jwt(file, loaded, directory)
+    audience = _assertion_audience(file, loaded, methods)
+    private_key_jwt = _private_key_jwt(file, methods, directory, audience)
     tls_client_auth = read_tls_client_auth(file, methods, directory)
     self_signed = read_self_signed(file, methods)
     if file.faults:
@@ -113,6 +118,7 @@ def read_client(
         opaque_tokens_from=loaded.get("opaque_tokens_from"),
         tls_client_auth=tls_client_auth,
         self_signed=self_signed,
+        workload=_workload(methods, audience),
     )
 
 
@@ -184,10 +190,8 @@ def _digests(
 
 
 def _private_key_jwt(
-    file: PolicyFile, loaded: Mapping[str, Any], directory: PolicyDirectory
+    file: PolicyFile, methods: Mapping[str, Any], directory: PolicyDirectory, audience: AssertionAudience
 ) -> PrivateKeyJwtMethod | None:
-    methods = loaded.get("authentication", {})
-    audience = _assertion_audience(file, loaded, methods)
     declared = methods.get("private_key_jwt")
     if declared is None:
         return None
@@ -195,13 +199,19 @@ def _private_key_jwt(
     keys = read_key_source(file, path, declared, directory, issuer=None, flags=declared)
     if keys is None:
         return None
-    return PrivateKeyJwtMethod(keys, frozenset(declared.get("algorithms", ())), audience)
+    own: AssertionAudience = declared.get("assertion_audience", audience)
+    return PrivateKeyJwtMethod(keys, frozenset(declared.get("algorithms", ())), own)
+
+
+def _workload(methods: Mapping[str, Any], audience: AssertionAudience) -> WorkloadMethod | None:
+    identities = methods.get("workload")
+    return None if identities is None else WorkloadMethod(identities, audience)
 
 
 def _assertion_audience(
     file: PolicyFile, loaded: Mapping[str, Any], methods: Mapping[str, Any]
-) -> Literal["issuer", "any"]:
-    """Return what an assertion's ``aud`` may be: said for the method, for all methods, or for the client."""
+) -> AssertionAudience:
+    """Return what the ``aud`` of every assertion may be; ``private_key_jwt`` may say it for its own alone."""
     method = methods.get("private_key_jwt", {})
     places: tuple[tuple[YamlPath, Mapping[str, Any]], ...] = (
         (("authentication", "private_key_jwt"), method),
@@ -210,9 +220,11 @@ def _assertion_audience(
     )
     said = [(path, section) for path, section in places if "assertion_audience" in section]
     if len(said) > 1:
-        file.fault((*said[1][0], "assertion_audience"), "said twice; write it in private_key_jwt alone")
+        file.fault((*said[1][0], "assertion_audience"), "said twice; write it once")
     if said and "private_key_jwt" not in methods and "workload" not in methods:
         file.fault(
-            (*said[0][0], "assertion_audience"), "is about private_key_jwt, which this client does not use"
+            (*said[0][0], "assertion_audience"),
+            "is about private_key_jwt and workload, which this client does not use",
         )
-    return "issuer" if said and said[0][1]["assertion_audience"] == "issuer" else "any"
+    of_all = [section["assertion_audience"] for path, section in said if "private_key_jwt" not in path]
+    return "issuer" if "issuer" in of_all else "any"

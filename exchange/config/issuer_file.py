@@ -12,12 +12,11 @@ from exchange.config.introspection_fields import IntrospectionSchema
 from exchange.config.issuer_introspection import read_introspection, with_introspection
 from exchange.config.issuer_shape import SHAPE_DEFAULTS, IssuerShapeSchema, labelled
 from exchange.config.key_documents import KeysSchema, read_key_source
-from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
 from exchange.config.profiles import DEFAULT_PROFILE, Profiles, ShippedProfile
 from exchange.config.tenant_fields import TenantSchema, check_tenants, issuer_as_url, per_tenant
 from exchange.config.urls import check_name, check_url
-from exchange.config.values import SELF, KeySource, MarkerAlternative, TrustedIssuer
+from exchange.config.values import SELF, Introspection, KeySource, MarkerAlternative, TrustedIssuer
 from exchange.config.workload_fields import (
     MAX_WORKLOAD_TOKEN_LIFETIME,
     WORKLOAD_SHAPE,
@@ -39,7 +38,7 @@ class IssuerSchema(IssuerShapeSchema):
     require = Conditions(load_default=())
     max_token_age = Duration()
     max_token_lifetime = Duration()
-    single_use = Flag()
+    single_use = Flag(load_default=False)
     allow_insecure_http = Flag()
     allow_private_network = Flag()
     accept_weak_marker = Flag()
@@ -59,7 +58,6 @@ def read_issuers(
     """
     if not file.is_mapping:
         return ()
-    refuse_not_yet("issuers", file)
     loaded = file.load(_ISSUER, file.data)
     profile = _profile(file, loaded, profiles)
     check_kind(file, loaded, profile, profiles)
@@ -67,10 +65,20 @@ def read_issuers(
     _check_name_and_issuer(file, loaded, profile)
     keys = _keys(file, loaded, directory)
     asked = read_introspection(file, loaded, profile, directory, environ)
+    _check_single_use(file, loaded, asked)
     if file.faults or profile is None or keys is None:
         return ()
     issuer = _trusted_issuer(file, loaded, profile, keys)
     return per_tenant(with_introspection(issuer, asked, loaded, profile.introspection), loaded)
+
+
+def _check_single_use(file: PolicyFile, loaded: Mapping[str, Any], asked: Introspection | None) -> None:
+    # A mark holds until the token ends. Where nobody says when, it would be over before the token is.
+    if loaded.get("single_use") is True and asked is not None and asked.lifetime is not None:
+        file.fault(
+            ("single_use",),
+            "this IdP does not say when a token ends, so nobody knows how long to remember it; leave it out",
+        )
 
 
 def _check_name_and_issuer(
@@ -155,6 +163,7 @@ def _trusted_issuer(
         ),
         mode=loaded["mode"],
         kind="workload" if workload else "access_token",
+        single_use=loaded["single_use"],
     )
 
 

@@ -27,12 +27,7 @@ def _is(wanted: object) -> Callable[[object], bool]:
     return lambda value: value == wanted
 
 
-NOT_YET: Final = (
-    _NotYet("server", ("rate_limit",), "rate limiting", lambda value: value != {}),
-    _NotYet("issuers", ("single_use",), "single_use: true", _is(True)),
-    _NotYet("clients", ("authentication", "workload"), "the method workload"),
-    _NotYet("audiences", ("token_format",), "token_format: opaque", _is("opaque")),
-)
+NOT_YET: Final = (_NotYet("audiences", ("token_format",), "token_format: opaque", _is("opaque")),)
 
 
 def refuse_not_yet(section: str, file: PolicyFile) -> None:

@@ -11,6 +11,7 @@ from exchange.config.faults import YamlPath
 from exchange.config.policy_file import PolicyFile
 from exchange.config.tenant_fields import Named, issuers_named
 from exchange.config.values import SELF, ServerSettings
+from exchange.config.workload_client import check_workload_clients, issuers_of_workloads
 
 NO_CLIENT: Final = "no client has this client_id"
 NO_ISSUER: Final = "no file of issuers/ has this name"
@@ -56,6 +57,9 @@ def check_references(directory: PolicyDirectory, server: ServerSettings | None) 
         for named in names_at(file, ("opaque_tokens_from",))
     ]
     check_known(opaque, known_issuers, NO_ISSUER)
+    vouching = (named for file in directory.clients for named in issuers_of_workloads(file))
+    check_known(vouching, known_issuers, NO_ISSUER)
+    check_workload_clients(directory)
     _check_asked(opaque, directory)
 
 

@@ -33,6 +33,32 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """How many in which time: ``600/m``."""
+
+    amount: int
+    unit: str
+    """``s``, ``m``, ``h`` or ``d``."""
+
+    def __str__(self) -> str:
+        return f"{self.amount}/{self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What is counted of requests, and how often is too often; ``None`` is not counted."""
+
+    per_client: Rate | None = None
+    per_issuer: Rate | None = None
+    per_address: Rate | None = None
+    failed_authentication: Rate | None = None
+    """By address."""
+
+
+NO_RATE_LIMIT: Final = RateLimit()
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """``server.yaml``: this service."""
 
@@ -45,6 +71,7 @@ class ServerSettings:
     max_targets: int
     dpop_nonce: Literal["required", "optional"] = "required"
     """``optional``: a DPoP proof may come without a nonce of ours; one that is there must be good."""
+    rate_limit: RateLimit = NO_RATE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +188,8 @@ class TrustedIssuer:
     introspection: Introspection | None = None
     answers: TrustedIssuer | None = None
     """How what this issuer answers is read, which differs from its JWTs; there where it is asked."""
+    single_use: bool = False
+    """One of its tokens is exchanged once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +227,25 @@ class SelfSignedMethod:
     """Base64url SHA-256 thumbprints; several while one is rotated."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class WorkloadIdentity:
+    """What a platform says of a client's own process: by whom, and about whom."""
+
+    issuer: str
+    """The file under ``issuers/``, whose ``kind`` is ``workload``."""
+    subject: str
+    """``sub``, character by character."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadMethod:
+    """``workload``: a token of a trusted workload issuer as client assertion (RFC 7523 §2.2)."""
+
+    identities: tuple[WorkloadIdentity, ...]
+    assertion_audience: Literal["issuer", "any"]
+    """As of ``PrivateKeyJwtMethod``."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
     """``clients/NAME.yaml``: who may ask."""
@@ -216,6 +264,7 @@ class RegisteredClient:
     """The file under ``issuers/`` whose issuer is asked about opaque tokens that this client presents."""
     tls_client_auth: TlsClientAuthMethod | None = None
     self_signed: SelfSignedMethod | None = None
+    workload: WorkloadMethod | None = None
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002  # Authlib's signature
         """Tell Authlib's registry whether this client may authenticate with ``method``."""
@@ -225,6 +274,7 @@ class RegisteredClient:
             "private_key_jwt": self.private_key_jwt,
             "tls_client_auth": self.tls_client_auth,
             "self_signed_tls_client_auth": self.self_signed,
+            "workload": self.workload,
         }
         return configured.get(method) is not None
 

@@ -57,6 +57,7 @@ def explain(answer: Answer, policies: Policies, *, now: float) -> Explanation:
         "decision": answer.decision.trace.to_json() if answer.decision else None,
         "refusal": _refusal(answer) if answer.refusal else None,
         "issued": _issued(answer.issued) if answer.issued else None,
+        "used_up": _used_up(answer) or None,
     }
     return {name: value for name, value in parts.items() if value is not None}
 
@@ -116,6 +117,17 @@ def _issued(issued: IssuedToken) -> Explanation:
         "scope": list(issued.scopes),
         "expires_in": issued.expires_in,
     }
+
+
+def _used_up(answer: Answer) -> list[str]:
+    """Return which tokens the service would take no second time; here nothing is marked, and nobody asks."""
+    if answer.issued is None:
+        return []
+    return [
+        f"{one.role}_token"
+        for one in answer.examined
+        if one.verified is not None and one.verified.single_use_id is not None
+    ]
 
 
 def _refusal(answer: Answer) -> Explanation:

@@ -12,6 +12,8 @@ from exchange.model import Claims, Role, Secret, SenderProof, TokenExchangeReque
 from exchange.strict_json import InvalidJson, parse_object
 
 _NO_TOKEN: Final = Secret("")
+_USED: Final = frozenset(f"{role}_token_used" for role in Role)
+"""Reasons of a policy that permitted: each such token was exchanged before."""
 _UNKNOWN: Final = "\x00unknown"
 """Stands for a scope that no policies had; no scope is written so (RFC 6749 §3.3)."""
 
@@ -100,6 +102,8 @@ def recorded_decision(record: Mapping[str, Any]) -> RecordedDecision:
 def _decision(record: Mapping[str, Any], on: Mapping[str, Any]) -> RecordedDecision:
     if record["outcome"] == "failed":
         raise CannotReplay("failed for a reason that is not policy")
+    if record.get("reason") in _USED:
+        raise CannotReplay("refused because a token was used before")
     issued = record.get("issued", {}).get("claims", {})
     return RecordedDecision(
         request_id=str(record["request_id"]),

@@ -120,7 +120,11 @@ class Rehearsal:
         decider = _WatchedDecider(self._decide)
         attempt = Attempt(request_id=TOKEN_ID, started=0)
         exchange = TokenExchange(
-            prove=lambda _presented, _token: asked.proof, validate=tokens, decide=decider, mint=self._mint
+            prove=lambda _presented, _token: asked.proof,
+            validate=tokens,
+            decide=decider,
+            mint=self._mint,
+            use_up=lambda _subject, _actor: None,  # a rehearsal leaves no mark
         )
         issued = refusal = None
         try:

@@ -44,6 +44,8 @@ def _lines(parts: Mapping[str, Any]) -> Iterator[str]:
     yield from _decision(parts.get("decision") or {})
     yield from _refusal(parts.get("refusal"))
     yield from _issued(parts.get("issued"))
+    for token in parts.get("used_up", ()):
+        yield f"{token}: single_use, so this would use it up; whether it was used before is not asked here"
 
 
 def _recorded(parts: Mapping[str, Any]) -> Iterator[str]:

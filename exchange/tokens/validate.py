@@ -39,6 +39,7 @@ from exchange.tokens.opaque import (
     read_opaque,
 )
 from exchange.tokens.signature import check_signature
+from exchange.tokens.single_use import single_use_id
 from exchange.tokens.tenants import check_tenant, refuse_unknown
 from exchange.tokens.times import check_times
 from exchange.tokens.unverified import UnverifiedToken
@@ -124,6 +125,7 @@ class TokenValidator:
         The caller has had it vouched for, or rehearses: ``exchange test`` has no signatures, and nothing
         that is accepted so ever reaches a client.
         """
+        needs_no_id = is_asked_about(signed)  # an opaque token or, in a rehearsal, what is said of one
         signed = as_answer(signed)
         role, issuer, header, claims = signed.role, signed.issuer, signed.jws.header, signed.jws.claims
         entered(Check.TIMES)
@@ -134,6 +136,8 @@ class TokenValidator:
         entered(Check.CLAIMS)
         check_tenant(claims, issuer, role)
         values = read_claims(claims, issuer, role)
+        sha256 = hashlib.sha256(signed.jws.token.reveal().encode()).hexdigest()
+        once = single_use_id(issuer, role, token_id=values.token_id, sha256=sha256, is_opaque=needs_no_id)
         entered(Check.AUDIENCE)
         check_audience(values.audience, issuer, role)
         entered(Check.REQUIRE)
@@ -155,10 +159,11 @@ class TokenValidator:
             issued_at=validity.issued_at,
             expires_at=validity.expires_at,
             token_id=values.token_id,
-            sha256=hashlib.sha256(signed.jws.token.reveal().encode()).hexdigest(),
+            sha256=sha256,
             act=read_act(claims, role),
             may_act=read_may_act(claims, role),
             confirmation=confirmation,
+            single_use_id=once,
             in_audit_mode=issuer.mode == "audit",
         )
 

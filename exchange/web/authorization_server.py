@@ -12,6 +12,7 @@ from exchange.clients.authenticate import METHODS, ClientAuthenticator, Method
 from exchange.clients.failure import AuthenticationFailure, authentication_failed
 from exchange.config.values import RegisteredClient
 from exchange.errors import Refusal
+from exchange.rate_limits import Limits
 from exchange.token_exchange import TokenExchange
 from exchange.web.token_exchange_grant import FormRequest, TokenExchangeGrant, form_request
 
@@ -19,9 +20,12 @@ from exchange.web.token_exchange_grant import FormRequest, TokenExchangeGrant, f
 class TokenExchangeServer(AuthorizationServer):
     """Dispatches a request to its grant and runs the registered client authentication methods."""
 
-    def __init__(self, *, clients: ClientAuthenticator, token_exchange: TokenExchange) -> None:
+    def __init__(
+        self, *, clients: ClientAuthenticator, token_exchange: TokenExchange, limits: Limits
+    ) -> None:
         super().__init__()
         self.clients = clients
+        self.limits = limits
         self.token_exchange = token_exchange
         self.register_grant(TokenExchangeGrant)
         for name, method in METHODS.items():
@@ -29,19 +33,22 @@ class TokenExchangeServer(AuthorizationServer):
 
     def _adapted(self, method: Method) -> Any:
         def authenticate(_query_client: object, request: FormRequest) -> RegisteredClient:
-            return method(self.clients, request.credentials)
+            found = method(self.clients, request.credentials)
+            request.attempt.workload = found.workload
+            return found.client
 
         return authenticate
 
     def identify(self, request: FormRequest) -> RegisteredClient:
         """Return the authenticated client; exactly one method is tried, the one that was presented.
 
-        Raises ``Refusal``: ``client_authentication_failed``, whatever the cause, or a 503.
+        Raises ``Refusal``: ``client_authentication_failed``, whatever the cause, ``rate_limited``, or a 503.
         """
         method = self.clients.presented_method(request.credentials)
         request.attempt.client_authentication = method
         client = cast("RegisteredClient", self.authenticate_client(request, [method]))
         request.attempt.client_id = client.client_id
+        self.limits.authenticated(client.client_id)
         return client
 
     def query_client(self, client_id: str) -> Any:

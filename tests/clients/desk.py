@@ -15,21 +15,28 @@ from urllib.parse import quote_plus
 import jwt
 import pytest
 
+from exchange.clients.assertion import ASSERTION_TYPE
 from exchange.clients.authenticate import ClientAuthenticator
+from exchange.clients.context import AuthenticationContext
 from exchange.clients.failure import AuthenticationFailure
-from exchange.clients.private_key_jwt import ASSERTION_TYPE
 from exchange.config.values import (
     ClientSecretMethod,
     KeySource,
     PrivateKeyJwtMethod,
     RegisteredClient,
+    ServerSettings,
     Source,
+    TrustedIssuer,
+    WorkloadIdentity,
+    WorkloadMethod,
 )
 from exchange.errors import Refusal
 from exchange.model import ClientCredentials, Secret
 from exchange.outbound import Fetcher
 from exchange.stores import Store
 from exchange.stores.sqlite import SqliteStore
+from exchange.tokens.validate import TokenValidator
+from exchange.trust import TrustedIssuers
 from exchange.trust.key_cache import KeyCaches
 from tests.support import keys
 
@@ -60,6 +67,7 @@ def registered(
     keys_of: KeySource | None = None,
     algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA"),
     assertion_audience: str = "any",
+    workload: tuple[WorkloadIdentity, ...] = (),
 ) -> RegisteredClient:
     return RegisteredClient(
         name="client",
@@ -72,6 +80,7 @@ def registered(
         private_key_jwt=None
         if keys_of is None
         else PrivateKeyJwtMethod(keys_of, frozenset(algorithms), assertion_audience),
+        workload=WorkloadMethod(workload, assertion_audience) if workload else None,
     )
 
 
@@ -100,8 +109,15 @@ CLIENTS = (
 class Desk:
     """Presents credentials at a set time, and tells what came of it."""
 
-    def __init__(self, directory: Path, *, clients: tuple[RegisteredClient, ...] = CLIENTS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clients: tuple[RegisteredClient, ...] = CLIENTS,
+        issuers: tuple[TrustedIssuer, ...] = (),
+    ) -> None:
         self.now: float = NOW
+        self.issuers = {issuer.issuer: issuer for issuer in issuers}
         self.database = directory / "var" / "exchange.db"
         self.store: Store = SqliteStore(self.database, clock=self.clock)
         self.fetcher = Fetcher()
@@ -118,14 +134,28 @@ class Desk:
 
     def open(self, store: Store | None = None) -> ClientAuthenticator:
         self.store = store or self.store
-        self.authenticator = ClientAuthenticator(
-            clients=MappingProxyType(self.clients),
+        trusted = TrustedIssuers(self.issuers, self.key_caches)
+        server = ServerSettings(
             issuer=ISSUER,
-            token_endpoint=TOKEN_ENDPOINT,
-            key_caches=self.key_caches,
-            store=self.store,
+            signing_algorithm="ES256",
+            token_lifetime=300,
+            max_token_lifetime=3600,
             clock_skew=SKEW,
-            clock=self.clock,
+            max_delegation_depth=4,
+            max_targets=1,
+        )
+        self.authenticator = ClientAuthenticator(
+            AuthenticationContext(
+                clients=MappingProxyType(self.clients),
+                issuers=MappingProxyType(self.issuers),
+                issuer=ISSUER,
+                token_endpoint=TOKEN_ENDPOINT,
+                key_caches=self.key_caches,
+                verify_workload=TokenValidator(issuers=trusted, server=server, clock=self.clock).workload,
+                store=self.store,
+                clock_skew=SKEW,
+                clock=self.clock,
+            )
         )
         return self.authenticator
 
@@ -142,17 +172,19 @@ class Desk:
             connection.close()
 
     def accepts(self, credentials: ClientCredentials) -> str:
-        return self.authenticator.authenticate(credentials).client_id
+        return self.authenticator.authenticate(credentials).client.client_id
 
     def refuses(self, credentials: ClientCredentials, cause: str, *, marks: int = 0) -> None:
         """Assert that authentication fails for this cause, with the one public face, and uses nothing up."""
         with pytest.raises(Refusal) as caught:
             self.authenticator.authenticate(credentials)
         refusal = caught.value
-        assert (refusal.reason.slug, refusal.detail) == ("client_authentication_failed", cause)
+        assert (refusal.reason.slug, refusal.detail) == ("client_authentication_failed", cause), (
+            refusal.detail
+        )
         assert (refusal.reason.error, refusal.reason.status, refusal.reason.description) == PUBLIC_FACE
         assert refusal.retry_after is None
-        assert cause in {failure.value for failure in AuthenticationFailure}
+        assert cause.partition(":")[0] in {failure.value for failure in AuthenticationFailure}
         assert self.marks() == marks
 
 

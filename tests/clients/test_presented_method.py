@@ -6,8 +6,8 @@ from itertools import combinations
 
 import pytest
 
+from exchange.clients.assertion import ASSERTION_TYPE
 from exchange.clients.authenticate import METHODS
-from exchange.clients.private_key_jwt import ASSERTION_TYPE
 from exchange.model import ClientCredentials, Secret
 from tests.clients.desk import SECRET, assertion, basic, post
 
@@ -28,7 +28,7 @@ PARTS = {
 )
 def test_the_one_method_is_named_and_passes(desk, credentials, method):
     assert desk.authenticator.presented_method(credentials) == method
-    assert METHODS[method](desk.authenticator, credentials).client_id == "both"
+    assert METHODS[method](desk.authenticator, credentials).client.client_id == "both"
 
 
 @pytest.mark.parametrize("names", [*combinations(PARTS, 2), tuple(PARTS)])

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc.jwk import RSAKey
 
-from exchange.clients.private_key_jwt import ASSERTION_TYPE, MAX_JTI_LENGTH, MAX_LIFETIME
+from exchange.clients.assertion import ASSERTION_TYPE
+from exchange.clients.private_key_jwt import MAX_JTI_LENGTH, MAX_LIFETIME
 from exchange.config.values import KeySource
 from exchange.errors import Refusal
 from exchange.model import ClientCredentials

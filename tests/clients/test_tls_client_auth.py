@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from exchange.certificates import Authorities, ExpectedName, parse_der
+from exchange.clients.assertion import ASSERTION_TYPE
 from exchange.clients.authenticate import METHODS
-from exchange.clients.private_key_jwt import ASSERTION_TYPE
 from exchange.config.values import SelfSignedMethod, TlsClientAuthMethod
 from exchange.model import ClientCertificate, ClientCredentials, Secret
 from tests.clients.desk import CLIENTS, NOW, SECRET, Desk, assertion, basic, post, registered
@@ -165,7 +165,7 @@ class TestWhichMethod:
     def test_the_one_that_the_client_has_is_named_and_passes(self, desk, client_id, certificate, method):
         credentials = over(certificate, client_id)
         assert desk.authenticator.presented_method(credentials) == method
-        assert METHODS[method](desk.authenticator, credentials).client_id == client_id
+        assert METHODS[method](desk.authenticator, credentials).client.client_id == client_id
 
     @pytest.mark.parametrize(
         ("client_id", "method"),

@@ -115,6 +115,7 @@ def served(policies: Policies, parameters: dict[str, Any], proof: SenderProof = 
         mint=Minter(
             issuer=policies.server.issuer, keys=_Keys(), clock=lambda: NOW, new_id=lambda: "rehearsal"
         ),
+        use_up=lambda _subject, _actor: None,
     )
     try:
         request = parse_token_request(form(parameters))

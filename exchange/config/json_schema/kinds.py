@@ -26,7 +26,9 @@ from exchange.config.fields import (
 )
 from exchange.config.introspection_fields import OneIssuer
 from exchange.config.issuer_shape import Markers
+from exchange.config.rate_limit_fields import UNITS, RateField
 from exchange.config.test_file import GrantedScopes, ReasonName, RequestedScope
+from exchange.config.workload_client import WorkloadIdentities
 from exchange.errors import REASONS
 from exchange.matchers import MATCHER_NAMES, MAX_PATTERN_LENGTH
 
@@ -37,6 +39,15 @@ _SCOPE: Final[JsonSchema] = {"type": "string", "pattern": r"^[\x21\x23-\x5b\x5d-
 _CLAIM: Final[JsonSchema] = {"type": "string", "pattern": r"^([^/]|/([^~]|~[01])*$)"}
 _SCALAR: Final[JsonSchema] = {"type": ["string", "number", "boolean"]}
 _TEXT: Final[JsonSchema] = {"type": "string", "minLength": 1}
+_WORKLOAD: Final[JsonSchema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["issuer", "subject"],
+    "properties": {
+        "issuer": {"description": "The file of issuers/, of `kind: workload`.", **NAME},
+        "subject": {"description": "`sub`, character by character.", **NAME},
+    },
+}
 _THUMBPRINT: Final[JsonSchema] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
 
 
@@ -131,6 +142,11 @@ _BY_KIND: Final[Mapping[type, Callable[[Any], JsonSchema]]] = MappingProxyType(
         Count: lambda field: {"type": "integer", "minimum": field.minimum, "maximum": field.maximum},
         Choice: lambda field: {"enum": list(field.choices)},
         Duration: _duration,
+        RateField: lambda _: {
+            "type": "string",
+            "pattern": f"^[1-9][0-9]{{0,6}}/[{UNITS}]$",
+            "examples": ["10/s", "600/m"],
+        },
         Names: _names,
         Algorithms: lambda _: one_or_several({"enum": list(ASYMMETRIC_ALGORITHMS)}),
         Scopes: lambda _: one_or_several(_SCOPE),
@@ -138,6 +154,7 @@ _BY_KIND: Final[Mapping[type, Callable[[Any], JsonSchema]]] = MappingProxyType(
         ClaimNames: lambda _: one_or_several(_CLAIM),
         Conditions: lambda _: CONDITIONS,
         Markers: lambda _: _MARKER,
+        WorkloadIdentities: lambda _: one_or_several(_WORKLOAD),
         RequestedScope: lambda _: one_or_several({"type": "string", "minLength": 1}),
         GrantedScopes: lambda _: one_or_several(_SCOPE, minimum=0),
         ReasonName: lambda _: described({slug: reason.description for slug, reason in REASONS.items()}),

@@ -156,8 +156,6 @@ def without_what_is_not_yet(path: str, made: JsonSchema) -> JsonSchema | None:
     for row in NOT_YET:
         if ".".join((row.section, *row.path)) != path:
             continue
-        if made.get("type") == "object" and not row.applies({}):
-            return {**made, "maxProperties": 0}
         choices = made.get("enum", [True, False] if made.get("type") == "boolean" else [])
         left = [choice for choice in choices if not row.applies(choice)]
         return {"description": made["description"], "enum": left} if left else None

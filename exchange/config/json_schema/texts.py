@@ -16,7 +16,11 @@ _SERVER: Final = {
     "max_delegation_depth": "How many actors the `act` chain of an issued token may have.",
     "max_targets": "How many audiences one request may name.",
     "dpop_nonce": "Whether a DPoP proof must have a nonce of ours; a wrong one is never taken.",
-    "rate_limit": "Off when empty.",
+    "rate_limit": "How often is too often; what is not written is not limited.",
+    "rate_limit.per_client": "Requests of one client, counted when it is authenticated.",
+    "rate_limit.per_issuer": "Good subject tokens of one file of issuers/, whoever presents them.",
+    "rate_limit.per_address": "Requests from one address, counted before anything else is done.",
+    "rate_limit.failed_authentication": "Failures from one address, which may then not try any more.",
 }
 _ISSUER: Final = {
     "": "Whom we believe: one IdP.",
@@ -80,7 +84,7 @@ _CLIENT: Final = {
     "authentication.private_key_jwt.assertion_audience": "`issuer`: not the token endpoint.",
     "authentication.private_key_jwt.allow_insecure_http": "http:// for the keys; on loopback alone.",
     "authentication.private_key_jwt.allow_private_network": "As in issuers/.",
-    "authentication.assertion_audience": "As in private_key_jwt.",
+    "authentication.assertion_audience": "`issuer`: not the token endpoint; of workload, too.",
     "authentication.tls_client_auth": "A certificate of an authority, known by one name (RFC 8705 §2.1).",
     "authentication.tls_client_auth.san_dns": "Its DNS name; a common name or a wildcard is none.",
     "authentication.tls_client_auth.san_uri": "Its URI, such as a SPIFFE ID.",
@@ -92,7 +96,7 @@ _CLIENT: Final = {
     "authentication.tls_client_auth.self_signed.x5t_s256": "Base64url SHA-256 of the certificate.",
     "authentication.self_signed": "A certificate that is known itself, whoever issued it (RFC 8705 §2.2).",
     "authentication.self_signed.x5t_s256": "Base64url SHA-256 of the certificate; several during rotation.",
-    "authentication.workload": "A token of a trusted workload issuer.",
+    "authentication.workload": "A token of a trusted `kind: workload` issuer, by issuer and subject.",
     "assertion_audience": "As in private_key_jwt.",
     "opaque_tokens_from": "The file of issuers/ whose issuer is asked about a token that is no JWT.",
 }
