@@ -53,7 +53,7 @@ def about_product(product: Product, profiles: Profiles, only: str | None) -> Ite
 def _about_stop(shipped: ShippedProfile) -> Finding:
     profile = shipped.profile
     if profile.never is not None:
-        text = f"no access token of {profile.title} is accepted as it is: {profile.never} {profile.advice}"
+        text = f"no access token of {profile.title} is accepted as it is: {profile.never}. {profile.advice}"
         return wrong("profile", "never_accepted", text)
     if shipped.workload is not None:
         text = (

@@ -51,10 +51,9 @@ def _install(peer: Peer) -> int:
     started = time.monotonic()
     shutil.rmtree(peer.home, ignore_errors=True)
     peer.home.mkdir(parents=True)
-    whole = False
     try:
         INSTALLERS[peer](peer)
-        whole = True
+        peer.set_installed()
     except OutOfReachError as error:
         print(f"{NOT_RUN}: {peer.title} could not be installed: {error}", file=sys.stderr, flush=True)
         return 0
@@ -62,9 +61,8 @@ def _install(peer: Peer) -> int:
         print(f"{peer.title} is broken: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
-        if not whole:
+        if not peer.is_installed():
             shutil.rmtree(peer.home, ignore_errors=True)
-    peer.set_installed()
     print(f"{peer.title}: installed in {time.monotonic() - started:.0f} s", flush=True)
     return 0
 

@@ -17,6 +17,7 @@ from tests.attacks.test_client_certificates import (
     AUTHORITY,
     BFF,
     EVIL_AUTHORITY,
+    LEDGER,
     OTHER,
     OWN,
     believing,
@@ -163,6 +164,15 @@ def test_a_header_that_a_client_wrote_does_not_get_through(
         refused(service, ask(proxy, "by-name", None, spoofed), "no_method")
         refused(service, ask(proxy, "by-name", OTHER, spoofed), "certificate_name_mismatch")
         assert_issued(service, ask(proxy, "other", OTHER, spoofed))
+
+
+@pytest.mark.parametrize(("client_id", "certificate"), [("by-name", BFF), ("by-thumbprint", OWN)])
+def test_what_is_issued_is_bound_to_the_certificate_of_the_connection(
+    service: RunningService, lax: Proxy, client_id: str, certificate: Certificate
+) -> None:
+    fields = form(client_id, audience=LEDGER)
+    record = assert_issued(service, lax.post("/token", fields, certificate=certificate))
+    assert record["issued"]["claims"]["cnf"] == {"x5t#S256": certificate.thumbprint}  # RFC 8705 §3.1
 
 
 @pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
