@@ -309,7 +309,7 @@ def shop(idp: FakeIssuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 class TestCalling:
-    @pytest.mark.parametrize("number", range(3))
+    @pytest.mark.parametrize("number", range(4))
     def test_the_python_that_is_shown_exchanges_a_token(
         self, shop: RunningService, idp: FakeIssuer, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:
@@ -320,11 +320,12 @@ class TestCalling:
             "client_secret": CLIENT_SECRET,
             "private_key": keys.private_key("ES256", "client"),
             "key_id": "ES256-client",
+            "dpop_key": keys.private_key("ES256", "dpop"),
         }
 
         exec(shown[number].replace("https://exchange.example", shop.url), given)
 
-        assert len(shown) == 3
+        assert len(shown) == 4
         claims = jwt.decode(str(given["token"]), options={"verify_signature": False})
         assert (claims["aud"], claims["scope"]) == (AUDIENCE, "orders:read")
 
