@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ def _what_is_missing() -> str | None:
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.lstrip("v").partition(".")[0]) < MINIMUM:
         return f"Node.js {version} is too old; install version {MINIMUM} or later"
-    if not (HERE / "node_modules" / "oidc-provider").is_dir():
+    packages = json.loads((HERE / "package.json").read_text())["dependencies"]
+    if not all((HERE / "node_modules" / name).is_dir() for name in packages):
         return "the npm packages are not installed; run `make dev`"
     return None
