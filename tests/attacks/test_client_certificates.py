@@ -31,6 +31,8 @@ from tests.support.policies import (
 from tests.support.refused import assert_issued, assert_refused
 from tests.support.service import ACCESS_TOKEN, GRANT_TYPE, RunningService
 
+LEDGER = "https://ledger.example"
+"""Takes only tokens that are bound to a certificate."""
 FAILED = "client_authentication_failed"
 AUTHORITY = Certificate.authority()
 EVIL_AUTHORITY = Certificate.authority(label="tls-evil-authority")  # of the same name
@@ -71,7 +73,15 @@ def policies(directory: Path) -> Path:
             )
             for client_id, name in names.items()
         },
-        audiences={"orders": audience_file(rule(client=[SECRET_CLIENT, *CLIENTS]))},
+        audiences={
+            "orders": audience_file(rule(client=[SECRET_CLIENT, *CLIENTS])),
+            "ledger": audience_file(
+                rule(id="ledger", client=[SECRET_CLIENT, *CLIENTS]),
+                audience=LEDGER,
+                resources=[f"{LEDGER}/api"],
+                sender_constraint="mtls",
+            ),
+        },
         files={"keys/ca.pem": AUTHORITY.pem},
     )
 
@@ -181,7 +191,7 @@ def test_without_both_settings_nobody_is_believed(variables: tuple[str, ...], tm
     with RunningService(policies(tmp_path), env, workers=1) as service:
         refused(service, ask(service, "Client-Cert", BFF, "by-name"), "no_method")
         log = service.stderr()
-        assert ("no header is believed" in log) == bool(variables)
+        assert ("no header is believed" in log) == ("EXCHANGE_TLS_HEADER" in variables)
         assert "clients/by-name.yaml:1:1: nobody can authenticate with a certificate" in log
         document = service.get("/.well-known/oauth-authorization-server").json()
         assert not {"tls_client_auth", "self_signed_tls_client_auth"} & set(
