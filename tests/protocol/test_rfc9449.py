@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
+from exchange.issuance.signing_keys import SigningKeyRing
 from tests.support import dpop
 from tests.support.dpop import DpopKey
 from tests.support.idp import BACKEND, FakeIssuer
@@ -376,6 +377,23 @@ def test_the_secret_of_the_nonces_is_a_file_of_its_owner_alone(own: RunningServi
     assert secret.stat().st_mode & 0o777 == 0o600
     dpop.nonce(own)
     assert secret.read_text() not in own.stdout() + own.stderr()
+
+
+def test_where_no_secret_can_be_kept_the_workers_share_one_of_this_start(
+    idp: FakeIssuer, tmp_path: Path
+) -> None:
+    """A mounted directory of keys: nothing can be written there, whoever tries."""
+    SigningKeyRing.open(tmp_path / "keys", "ES256")
+    (tmp_path / "keys/.lock").unlink()
+    (tmp_path / "keys/.lock").mkdir()
+    env = {"EXCHANGE_KEYS": str(tmp_path / "keys")}
+    with RunningService(policies(tmp_path, idp.issuer), env, workers=4) as running:
+        assert "good on this machine alone" in running.stderr()
+        nonces = [raw(running, "x", ("DPoP", "x")).headers["DPoP-Nonce"] for _ in range(8)]
+        for nonce in nonces:
+            proof = KEY.proof(f"{running.issuer}/token", nonce=nonce)
+            assert raw(running, idp.access_token(), ("DPoP", proof)).json()["token_type"] == "DPoP"
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir() if path.suffix == ".secret") == []
 
 
 # ── bound tokens ────────────────────────────────────────────────────────────────────────────────────────────
