@@ -44,6 +44,9 @@ class TrustedProxies:
         return any(peer in network for network in self.networks)
 
 
+NO_PROXIES: Final = TrustedProxies()
+
+
 def _network(entry: str) -> IPv4Network | IPv6Network:
     try:
         network = ip_network(entry)

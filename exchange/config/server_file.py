@@ -9,16 +9,16 @@ from marshmallow import ValidationError
 
 from exchange.config.fields import (
     SIGNING_ALGORITHMS,
-    AnyMapping,
     Choice,
     Count,
     Duration,
     Name,
+    Section,
     StrictSchema,
     parse_duration,
 )
-from exchange.config.not_yet import refuse_not_yet
 from exchange.config.policy_file import PolicyFile
+from exchange.config.rate_limit_fields import RateLimitSchema, read_rate_limit
 from exchange.config.urls import check_url
 from exchange.config.values import ServerSettings
 
@@ -37,7 +37,7 @@ class ServerSchema(StrictSchema):
     max_delegation_depth = Count(minimum=1, maximum=16, load_default=4)
     max_targets = Count(minimum=1, maximum=16, load_default=1)
     dpop_nonce = Choice("required", "optional", load_default="required")
-    rate_limit = AnyMapping()
+    rate_limit = Section(RateLimitSchema)
 
 
 _SERVER = ServerSchema()
@@ -50,7 +50,6 @@ def read_server(file: PolicyFile, environ: Mapping[str, str]) -> ServerSettings 
     """
     if not file.is_mapping:
         return None
-    refuse_not_yet("server", file)
     loaded = file.load(_SERVER, file.data)
     issuer = _issuer(file, loaded, environ)
     maximum = loaded.get("max_token_lifetime", _MAX_TOKEN_LIFETIME)
@@ -68,6 +67,7 @@ def read_server(file: PolicyFile, environ: Mapping[str, str]) -> ServerSettings 
         max_delegation_depth=loaded["max_delegation_depth"],
         max_targets=loaded["max_targets"],
         dpop_nonce=loaded["dpop_nonce"],
+        rate_limit=read_rate_limit(loaded),
     )
 
 

@@ -10,6 +10,8 @@ import flask
 from flask import Blueprint, Response, g
 
 from exchange.metrics import CONTENT_TYPE
+from exchange.web.address_limits import limited_by_address
+from exchange.web.client_address import client_address
 from exchange.web.credentials import parse_credentials
 from exchange.web.dpop_header import hand_out_nonce, unverified_dpop
 from exchange.web.errors import error_page
@@ -31,16 +33,19 @@ def token() -> Response:
     with serving().audit.attempt() as attempt:
         g.request_id = attempt.request_id
         attempt.policies = taken.policies.sha256
-        form = parse_form(flask.request)
-        credentials = parse_credentials(flask.request, form, serving().certificate_header)
-        request = FormRequest(
-            taken.urls.token,
-            form,
-            credentials=credentials,
-            unverified_dpop=unverified_dpop(flask.request),
-            attempt=attempt,
-        )
-        return cast("Response", taken.server.create_token_response(request))
+        address = client_address(flask.request, serving().proxies)
+        attempt.client_address = address.text or None
+        with limited_by_address(taken.limits, address):
+            form = parse_form(flask.request)
+            credentials = parse_credentials(flask.request, form, serving().certificate_header)
+            request = FormRequest(
+                taken.urls.token,
+                form,
+                credentials=credentials,
+                unverified_dpop=unverified_dpop(flask.request),
+                attempt=attempt,
+            )
+            return cast("Response", taken.server.create_token_response(request))
 
 
 @endpoints.after_request

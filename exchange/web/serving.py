@@ -12,6 +12,8 @@ from flask import current_app
 from exchange.audit import AuditTrail
 from exchange.config.values import Policies
 from exchange.metrics import Metrics
+from exchange.rate_limits import Limits
+from exchange.settings import NO_PROXIES, TrustedProxies
 from exchange.web.authorization_server import TokenExchangeServer
 from exchange.web.client_certificate import CertificateHeader
 from exchange.web.endpoint_urls import EndpointUrls
@@ -28,6 +30,7 @@ class Snapshot:
     """RFC 3339, UTC."""
     urls: EndpointUrls
     server: TokenExchangeServer
+    limits: Limits
     metadata: Mapping[str, object]
     public_jwks: Callable[[], Mapping[str, object]]
 
@@ -55,6 +58,8 @@ class Serving:
     not_taken: NotTaken | None = None
     certificate_header: CertificateHeader | None = None
     """Who is believed about client certificates; ``None`` for nobody."""
+    proxies: TrustedProxies = NO_PROXIES
+    """Who is believed about the address that a request comes from."""
 
 
 def serving() -> Serving:

@@ -59,7 +59,10 @@ ISSUER_FAULTS = [
     (("realms/main ", "realms/main#x "), "1:9: issuer: write the URL without query"),
     (("https://login", "https://me@login"), "1:9: issuer: write the URL without a user name"),
     (("https://login.acme.example/realms/main", "login.acme.example"), "1:9: issuer: write an absolute"),
-    (("profile: keycloak", "profile: keycloack"), "2:10: profile: unknown profile; write one of adfs, apple, auth0"),
+    (
+        ("profile: keycloak", "profile: keycloack"),
+        "2:10: profile: unknown profile; write one of adfs, apple, auth0",
+    ),
     (("  - https://bff.acme.example\n", "  []\n"), "4:3: audience: list at least one audience"),
     (("  - https://bff.acme.example\n", "  - a\n  - a\n"), "5:5: audience[1]: this audience is listed twice"),
     (("  - https://bff.acme.example\n", "  - 12\n"), "4:5: audience[0]: write a string"),
