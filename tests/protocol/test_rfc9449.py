@@ -18,6 +18,7 @@ import requests
 
 from exchange.issuance.signing_keys import SigningKeyRing
 from tests.support import dpop
+from tests.support.certificates import Certificate
 from tests.support.dpop import DpopKey
 from tests.support.idp import BACKEND, FakeIssuer
 from tests.support.policies import (
@@ -32,7 +33,7 @@ from tests.support.policies import (
     write_policies,
 )
 from tests.support.refused import assert_issued, assert_refused
-from tests.support.service import GRANT_TYPE, RunningService
+from tests.support.service import ACCESS_TOKEN, GRANT_TYPE, RunningService
 from tests.support.services import api_client, basic, verified_claims
 
 KEY, OTHER = DpopKey(), DpopKey(label="other")
@@ -182,7 +183,7 @@ def raw(service: RunningService, token: str, *headers: tuple[str, str]) -> reque
         {
             "grant_type": GRANT_TYPE,
             "subject_token": token,
-            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "subject_token_type": ACCESS_TOKEN,
             "audience": AUDIENCE,
             "client_id": SECRET_CLIENT,
             "client_secret": CLIENT_SECRET,
@@ -421,8 +422,7 @@ def test_what_else_it_is_bound_to_is_not_overlooked(
 def test_an_actor_token_is_held_to_its_constraint_too(service: RunningService, idp: FakeIssuer) -> None:
     def ask(key: DpopKey, **claims: Any) -> requests.Response:
         actor = idp.access_token(sub="shop", client_id=SECRET_CLIENT, **claims)
-        urn = "urn:ietf:params:oauth:token-type:access_token"
-        return exchange(service, idp.access_token(), key, actor_token=actor, actor_token_type=urn)
+        return exchange(service, idp.access_token(), key, actor_token=actor, actor_token_type=ACCESS_TOKEN)
 
     assert_issued(service, ask(KEY, cnf={"jkt": KEY.jkt}))
     assert_refused(service, ask(OTHER, cnf={"jkt": KEY.jkt}), "actor_token_proof_invalid")
@@ -472,3 +472,87 @@ def test_beside_a_target_that_takes_any_the_strict_one_is_not_evaded(
     (record,) = service.audit(request_id=answer.headers["X-Request-ID"])
     (check,) = [one for one in record["trace"]["checks"] if one["name"] == "sender_constraint"]
     assert (check["text"], check["held"]) == ("dpop", True)
+
+
+# ── beside a certificate (RFC 8705) ─────────────────────────────────────────────────────────────────────────
+
+CERTIFICATE, STRANGER = Certificate.make("CN=shop"), Certificate.make("CN=stranger", label="stranger")
+
+
+@pytest.fixture(scope="module")
+def behind_a_proxy(idp: FakeIssuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    files = policies(tmp_path_factory.mktemp("both"), idp.issuer, **LENIENT)
+    mtls = (files / "audiences/bound.yaml").read_text().replace("dpop", "mtls")
+    (files / "audiences/bound.yaml").write_text(mtls)
+    env = {"EXCHANGE_TRUSTED_PROXIES": "127.0.0.1", "EXCHANGE_TLS_HEADER": "Client-Cert"}
+    with RunningService(files, env, workers=1) as running:
+        yield running
+
+
+def over(
+    service: RunningService, token: str, certificate: Certificate | None, key: DpopKey | None, audience: str
+) -> requests.Response:
+    headers = {"Client-Cert": certificate.client_cert} if certificate else {}
+    if key is not None:
+        headers["DPoP"] = key.proof(f"{service.issuer}/token")
+    form = {"grant_type": GRANT_TYPE, "subject_token": token, "subject_token_type": ACCESS_TOKEN}
+    return service.post_token(form | {"audience": audience}, BASIC, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("key", "audience", "members", "token_type"),
+    [
+        (None, AUDIENCE, (), "Bearer"),
+        (KEY, AUDIENCE, ("jkt",), "DPoP"),
+        (None, BOUND, ("x5t#S256",), "Bearer"),
+        (KEY, BOUND, ("jkt", "x5t#S256"), "DPoP"),
+    ],
+)
+def test_a_certificate_binds_where_it_is_wanted_and_a_proof_wherever_it_comes(
+    behind_a_proxy: RunningService,
+    idp: FakeIssuer,
+    *,
+    key: DpopKey | None,
+    audience: str,
+    members: tuple[str, ...],
+    token_type: str,
+) -> None:
+    answer = over(behind_a_proxy, idp.access_token(), CERTIFICATE, key, audience)
+    assert_issued(behind_a_proxy, answer)
+    both = {"jkt": KEY.jkt, "x5t#S256": CERTIFICATE.thumbprint}
+    claims = verified_claims(behind_a_proxy, answer.json()["access_token"], audience)
+    assert claims.get("cnf", {}) == {name: both[name] for name in members}
+    assert answer.json()["token_type"] == token_type
+
+
+def test_a_token_that_is_bound_to_both_needs_both_and_keeps_both(
+    behind_a_proxy: RunningService, idp: FakeIssuer
+) -> None:
+    cnf = {"jkt": KEY.jkt, "x5t#S256": CERTIFICATE.thumbprint}
+    token = idp.access_token(cnf=cnf)
+
+    def ask(certificate: Certificate | None, key: DpopKey | None) -> requests.Response:
+        return over(behind_a_proxy, token, certificate, key, AUDIENCE)
+
+    answer = ask(CERTIFICATE, KEY)
+    assert_issued(behind_a_proxy, answer)
+    assert verified_claims(behind_a_proxy, answer.json()["access_token"], AUDIENCE)["cnf"] == cnf
+    for certificate, key in ((None, KEY), (CERTIFICATE, None), (None, None)):
+        assert_refused(behind_a_proxy, ask(certificate, key), "subject_token_proof_missing")
+    for certificate, key in ((STRANGER, KEY), (CERTIFICATE, OTHER)):
+        assert_refused(behind_a_proxy, ask(certificate, key), "subject_token_proof_invalid")
+
+
+def test_a_proof_does_not_stand_in_for_the_certificate_that_a_target_wants(
+    behind_a_proxy: RunningService, idp: FakeIssuer
+) -> None:
+    answer = over(behind_a_proxy, idp.access_token(), None, KEY, BOUND)
+    assert_refused(behind_a_proxy, answer, "sender_constraint_required")
+
+
+def test_nobody_but_the_proxy_is_believed_about_certificates(
+    service: RunningService, idp: FakeIssuer
+) -> None:
+    token = idp.access_token(cnf={"x5t#S256": CERTIFICATE.thumbprint})
+    answer = over(service, token, CERTIFICATE, None, AUDIENCE)
+    assert_refused(service, answer, "subject_token_proof_missing")
