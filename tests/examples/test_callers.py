@@ -16,9 +16,9 @@ from tests.support.service import REPOSITORY, RunningService
 
 EXAMPLES = REPOSITORY / "examples"
 CALLERS = {
-    "python": [sys.executable, str(EXAMPLES / "exchange.py")],
-    "node": ["node", str(EXAMPLES / "exchange.mjs")],
-    "shell": ["sh", str(EXAMPLES / "exchange.sh")],
+    "python": [sys.executable, str(EXAMPLES / "caller.py")],
+    "node": ["node", str(EXAMPLES / "caller.mjs")],
+    "shell": ["sh", str(EXAMPLES / "caller.sh")],
 }
 NEEDS = {"python": (), "node": ("node",), "shell": ("curl", "jq")}
 

@@ -1,7 +1,7 @@
 """Exchange the access token on standard input, and print the issued one. Needs requests.
 
 EXCHANGE=https://exchange.example CLIENT_ID=shop CLIENT_SECRET=… TARGET=https://orders.example \
-        python examples/exchange.py <token.txt
+        python examples/caller.py <token.txt
 """
 
 from __future__ import annotations

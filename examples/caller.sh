@@ -2,7 +2,7 @@
 # Exchange the access token on standard input, and print the issued one. Needs curl and jq.
 #
 #     EXCHANGE=https://exchange.example CLIENT_ID=shop CLIENT_SECRET=… TARGET=https://orders.example \
-#         sh examples/exchange.sh <token.txt
+#         sh examples/caller.sh <token.txt
 set -eu
 
 # The secret goes through a file descriptor and the token through standard input: the arguments of a command are for

@@ -1,7 +1,7 @@
 // Exchange the access token on standard input, and print the issued one. Node.js 20 or later, without a package.
 //
 //     EXCHANGE=https://exchange.example CLIENT_ID=shop CLIENT_SECRET=… TARGET=https://orders.example \
-//         node examples/exchange.mjs <token.txt
+//         node examples/caller.mjs <token.txt
 import { readFileSync } from "node:fs";
 
 const { EXCHANGE, CLIENT_ID, CLIENT_SECRET, TARGET, SCOPE = "" } = process.env;
