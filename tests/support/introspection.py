@@ -179,7 +179,7 @@ class PartnerServer:
         @app.post("/introspect")
         def introspect() -> Response:
             self.asked.append(request.form.to_dict())
-            answer: Response = server.create_endpoint_response("introspection")
+            answer: Response = server.create_endpoint_response("introspection")  # type: ignore[no-untyped-call]
             if request.headers.get("Accept") == SIGNED and answer.status_code == 200:
                 return Response(signed_answer(answer.get_json(), iss=self.issuer), content_type=SIGNED)
             return answer
