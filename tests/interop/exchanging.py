@@ -7,7 +7,9 @@ from typing import Any
 
 import jwt
 import requests
+from jwt.algorithms import ECAlgorithm
 
+from tests.support import keys
 from tests.support.idp import BACKEND
 from tests.support.policies import (
     AUDIENCE,
@@ -68,3 +70,9 @@ def assert_refused(service: RunningService, answer: requests.Response, reason: s
     [record] = service.audit(request_id=body["request_id"])
     assert (record["outcome"], record["reason"]) == ("refused", reason)
     return record
+
+
+def private_jwk() -> dict[str, Any]:
+    """Return the private key of ``KEY_CLIENT`` as client libraries take it."""
+    jwk = ECAlgorithm.to_jwk(keys.private_key("ES256", "client"), as_dict=True)
+    return {**jwk, "alg": "ES256", "kid": "ES256-client", "key_ops": ["sign"]}
