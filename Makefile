@@ -43,9 +43,9 @@ test: .venv/dev.installed $(INTEROP) ## Run the tests; T=path runs some, WORKERS
 interop: peers ## Run the tests with real IdPs: Keycloak, Dex, Canaille and npm's oidc-provider
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/interop
 
-# Some minutes and 330 MB to download, once; `make test` runs the tests of what is installed here, and says what is not.
-peers: .venv/dev.installed $(INTEROP) ## Install the real IdPs, for make interop and from then on for make test
-	@$(BIN)/python -m tests.interop.install
+# Some minutes and 290 MB to download, once; `make test` runs the tests of what is installed here, and says what is not.
+peers: .venv/dev.installed $(INTEROP) ## Install the real IdPs, or PEERS="keycloak canaille"; make test uses them from then on
+	@$(BIN)/python -m tests.interop.install $(PEERS)
 
 # nginx and HAProxy come from the system, and need root; without them their tests say loudly that they were skipped.
 proxies: ## Install nginx and HAProxy, on Debian or Ubuntu as root, for the tests of mutual TLS

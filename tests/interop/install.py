@@ -1,4 +1,4 @@
-"""Install the IdPs of the interop tests: ``python -m tests.interop.install``.
+"""Install the IdPs of the interop tests: ``python -m tests.interop.install [NAME ...]``, all when none is named.
 
 Each is pinned by the files of its directory and comes from the registry that its tool uses here anyway. What cannot be
 downloaded is said and left out, so that nobody without a network is stopped by it, and its tests are skipped. What was
@@ -38,10 +38,14 @@ class BrokenError(Exception):
     """It arrived and is not what was pinned, or does not build: fail."""
 
 
-def main() -> int:
-    """Install what is missing, at the same time; returns 1 when something is broken."""
+def main(names: Sequence[str] = ()) -> int:
+    """Install what is missing, at the same time; returns 1 when something is broken, 2 when a name is unknown."""
+    known = {peer.name: peer for peer in INSTALLERS}
+    if not set(names) <= set(known):
+        print(f"known are: {' '.join(known)}", file=sys.stderr)
+        return 2
     with ThreadPoolExecutor(len(INSTALLERS)) as pool:
-        return max(pool.map(_install, INSTALLERS))
+        return max(pool.map(_install, [known[name] for name in names or known]))
 
 
 def _install(peer: Peer) -> int:
@@ -183,4 +187,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

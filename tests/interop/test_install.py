@@ -102,3 +102,10 @@ def test_what_does_not_build_is_an_error(elsewhere: Path, monkeypatch: pytest.Mo
 
     assert installed_by(installer, monkeypatch) == 1
     assert not PEER.is_installed()
+
+
+def test_an_unknown_name_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(install, "INSTALLERS", {PEER: lambda peer: None})
+
+    assert install.main(["exmaple"]) == 2
+    assert "known are: example" in capsys.readouterr().err
