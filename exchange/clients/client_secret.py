@@ -21,9 +21,12 @@ MAX_SECRET_LENGTH = 512
 
 _MAX_BASIC_LENGTH = 4096  # both parts in full, percent-encoded, and that in base64
 
-_NOBODY = (secrets.token_bytes(hashlib.sha256().digest_size),)
-"""Stands in for the digests of a client that does not exist or has no secret, so that comparing takes as
-long. It is random, so nothing hashes to it."""
+COMPARED = 4
+"""Digests that every secret is compared with, be its client unknown, without one, or in the middle of a
+rotation: the work must not tell which. A client may have more; then it takes longer than others."""
+
+_NOBODY = tuple(secrets.token_bytes(hashlib.sha256().digest_size) for _ in range(COMPARED))
+"""Stand in for the digests that a client has not. They are random, so nothing hashes to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +104,14 @@ def _authenticate(
 
 
 def _digests(client: RegisteredClient | None) -> tuple[bytes, ...]:
-    return client.client_secret.sha256 if client is not None and client.client_secret is not None else _NOBODY
+    method = client.client_secret if client is not None else None
+    configured = method.sha256 if method is not None else ()
+    return configured + _NOBODY[len(configured) :]
 
 
 def _matches(secret: Secret, digests: tuple[bytes, ...]) -> bool:
     digest = secret_digest(secret)
-    # sum, not any: any() stops at the first hit, and the time would tell which of the secrets is in use.
+    # sum, not any: any() stops at the first hit, and the time would tell which of the digests that is.
     return sum(hmac.compare_digest(digest, expected) for expected in digests) > 0
 
 
