@@ -183,9 +183,9 @@ def test_11_5_a_proof_passes_for_nothing_else(service: RunningService, idp: Fake
     sent = {
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
         "client_assertion": assertion,
-        "subject_token": idp.access_token(),
     }
-    assert_refused(service, service.post_token(sent), "client_authentication_failed")
+    answer = dpop.send(service, idp.access_token(), None, None, audience=AUDIENCE, **sent)
+    assert_refused(service, answer, "client_authentication_failed")
 
 
 def claims(service: RunningService) -> dict[str, Any]:
