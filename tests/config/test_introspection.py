@@ -132,6 +132,13 @@ def test_a_profile_that_asks_needs_to_be_told_whom(tmp_path, profile):
     assert "write `introspection`" in line
 
 
+def test_what_ends_at_no_known_time_is_not_remembered_as_used(tmp_path):
+    head = "issuer: https://github.com\nprofile: github\naudience: [Iv1.8a61]\nsingle_use: true\n"
+    asked = 'introspection: {client_id: Iv1.8a61, client_secret: "${SECRET}"}\n'
+    (line,) = faults(tmp_path, {"SECRET": "x"}, **{"issuers/github": head + asked})
+    assert "github.yaml:4:13: single_use: this IdP does not say when a token ends" in line
+
+
 def test_google_needs_neither_endpoint_nor_credentials_and_github_no_endpoint(tmp_path):
     head = PARTNER.partition("introspection:")[0]
     google = the_issuer(

@@ -33,6 +33,7 @@ from exchange.config.profiles import _KnownIssuerSchema, _ProfileSchema
 from exchange.config.rules import ClaimSourceSchema, RuleSchema
 from exchange.config.server_file import ServerSchema
 from exchange.config.test_file import DecisionTestSchema
+from exchange.config.workload_client import WorkloadIdentitySchema
 from exchange.errors import REASONS
 from exchange.introspection import asked_issuer, kept_answers, signed_answer
 from exchange.introspection.answer import AnswerRefusal
@@ -81,6 +82,7 @@ PACKAGE = Path(exchange.__file__).parent
 NESTED = {
     "access_token.marker": _AlternativeSchema,
     "authentication.client_secret": _SecretSchema,
+    "authentication.workload": WorkloadIdentitySchema,
     "rules": RuleSchema,
     "rules.claims": ClaimSourceSchema,
 }
@@ -383,6 +385,7 @@ class TestCalling:
             "client_secret_basic",
             "client_secret_post",
             "client_authentication",
+            "client_address",
         }
 
         assert named - parameters - others <= set(REASONS)
