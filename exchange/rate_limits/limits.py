@@ -67,6 +67,9 @@ class _Limits:
         self._per_issuer = per_issuer
 
     def admit(self, address: str) -> None:
+        for window in (self._per_address, self._failed_authentication):
+            if window is not None:  # first of all, so that a flood of those who are shut out costs no step
+                _refuse(window, window.seconds_remembered(address))
         _count(self._per_address, address)
         if self._failed_authentication is not None:
             _refuse(self._failed_authentication, self._failed_authentication.seconds_until_open(address))

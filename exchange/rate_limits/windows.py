@@ -60,6 +60,10 @@ class Window:
         """
         return self._ask(who, self._limiter.hit)
 
+    def seconds_remembered(self, who: str) -> int:
+        """Return 0, or the seconds for which this worker knows without asking that ``who`` is beyond."""
+        return math.ceil(self._shut_out.seconds_left(who))
+
     def seconds_until_open(self, who: str) -> int:
         """Return 0, or the seconds until one more would not be too many. Counts nothing.
 

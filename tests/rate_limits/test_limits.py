@@ -191,6 +191,15 @@ class TestWhatTheStoreIsAsked:
         limits.authenticated("a")
         assert store.amounts == [1, 0, 1]
 
+    def test_an_address_that_is_shut_out_for_its_failures_is_not_counted_any_more(self, limits, store):
+        for _ in range(2):
+            limits.authentication_failed(HERE)
+        assert refused(lambda: limits.admit(HERE))[2] == "failed_authentication 2/d"
+        store.amounts.clear()
+        for _ in range(20):
+            assert refused(lambda: limits.admit(HERE))[2] == "failed_authentication 2/d"
+        assert store.amounts == []
+
     def test_no_address_and_no_name_is_written_to_the_store(self, limits, store, tmp_path):
         limits.admit(HERE)
         limits.authenticated("a-client-with-a-long-name")
