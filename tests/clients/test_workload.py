@@ -196,7 +196,9 @@ def test_the_issuer_s_name_alone_is_taken_where_the_client_says_so(tmp_path):
         assert desk.accepts(from_pod()) == "bff"
         with pytest.raises(Refusal) as caught:
             desk.accepts(from_pod(aud=TOKEN_ENDPOINT))
-        assert (caught.value.detail or "").startswith("workload_token_refused: audience_mismatch")
+        cause, _, reason = (caught.value.detail or "").partition(": ")
+        assert cause == "workload_token_refused"
+        assert reason.startswith("audience_mismatch: ")
 
 
 def test_an_issuer_of_access_tokens_vouches_for_nobody(tmp_path):
