@@ -19,7 +19,13 @@ def unverified_dpop(request: Request) -> Secret | None:
     return Secret(value) if value is not None else None
 
 
-def hand_out_nonce(request: Request, response: Response, fresh_nonce: Callable[[], str]) -> None:
-    """Give whoever came with a proof a nonce for the next one, whatever became of this one (§8.2)."""
-    if _PROOF in request.headers:
+def hand_out_nonce(
+    request: Request, response: Response, fresh_nonce: Callable[[], str], *, is_needed: bool
+) -> None:
+    """Give whoever came with a proof a nonce for the next one, whatever became of this one (§8.2).
+
+    Not where he may come without one: whom a server has given a nonce, it must not take a proof without a
+    nonce from (§11.3).
+    """
+    if is_needed and _PROOF in request.headers:
         response.headers[_NONCE] = fresh_nonce()

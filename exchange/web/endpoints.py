@@ -51,7 +51,9 @@ def token() -> Response:
 @endpoints.after_request
 def _hand_out_dpop_nonce(response: Response) -> Response:
     if flask.request.endpoint == "endpoints.token":
-        hand_out_nonce(flask.request, response, serving().fresh_dpop_nonce)
+        asked_for = g.get("reason") == "dpop_nonce_required"
+        required = snapshot().policies.server.dpop_nonce == "required"
+        hand_out_nonce(flask.request, response, serving().fresh_dpop_nonce, is_needed=required or asked_for)
     return response
 
 

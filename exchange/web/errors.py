@@ -50,6 +50,7 @@ def _name_the_request(response: Response) -> Response:
 
 
 def _refused(refusal: Refusal) -> Response:
+    g.reason = refusal.reason.slug
     scheme = flask.request.headers.get("Authorization", "").partition(" ")[0]
     return refusal_response(
         refusal,

@@ -4,7 +4,7 @@
 |---|---|---|
 | 11.1 | DPoP Proof Replay | here; on several machines and at once: ``test_of_many_replays_at_once_exactly_one_passes`` |
 | 11.2 | DPoP Proof Pre-generation | here; how long a nonce lives: ``tests/tokens/test_dpop.py`` |
-| 11.3 | DPoP Nonce Downgrade | here; what ``dpop_nonce: optional`` allows: ``test_nonces_may_be_optional`` |
+| 11.3 | DPoP Nonce Downgrade | here; where nonces are optional none is handed out unasked: ``test_nonces_may_be_optional`` |
 | 11.4 | Untrusted Code in the Client Context | not ours: no browser and no grant that is silent; what a thief of tokens \
 can do is 11.8 |
 | 11.5 | Signed JWT Swapping | here |

@@ -346,9 +346,11 @@ def test_nonces_may_be_optional(idp: FakeIssuer, tmp_path: Path) -> None:
         endpoint = f"{lenient.issuer}/token"
         answer = send(lenient, idp.access_token(), KEY.proof(endpoint))
         assert_issued(lenient, answer)
-        assert answer.headers["DPoP-Nonce"]
+        # RFC 9449 §11.3: who was given a nonce must use it from then on, so nobody is given one unasked.
+        assert "DPoP-Nonce" not in answer.headers
         refused = send(lenient, idp.access_token(), KEY.proof(endpoint, nonce="x"))
         assert_refused(lenient, refused, "dpop_nonce_required")
+        assert refused.headers["DPoP-Nonce"]
 
 
 def test_without_the_store_no_proof_passes_and_no_bearer_is_in_its_way(
