@@ -114,10 +114,12 @@ def test_a_new_issuer_is_believed_without_a_restart_and_its_removal_too(
 def test_keys_of_an_issuer_outlive_a_change_while_it_is_down(
     service: RunningService, policies: Path, tmp_path: Path
 ) -> None:
+    fetched = 'exchange_key_fetches_total{result="fetched",source="idp"}'
+    eventually(lambda: metric(service, fetched) == 3)  # by each worker, when it started
     with FakeIssuer(label="b") as partner:
         write_policies(policies, issuer=partner.issuer)
         wait_for(service, hash_of(policies))
-        eventually(lambda: metric(service, 'exchange_key_fetches_total{result="fetched",source="idp"}') >= 3)
+        eventually(lambda: metric(service, fetched) == 6)
         partner.down = True
         write_policies(policies, issuer=partner.issuer, server=server_file(token_lifetime="2m"))
         wait_for(service, hash_of(policies))
