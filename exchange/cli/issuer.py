@@ -46,7 +46,11 @@ def command() -> None:
 )
 @click.option("--name", metavar="NAME", help="Of the file; the default is made from the host.")
 @click.option("--profile", metavar="PROFILE", help="Try this profile alone.")
-@click.option("--allow-insecure-http", is_flag=True, help="http:// on loopback, for development.")
+@click.option(
+    "--allow-insecure-http",
+    is_flag=True,
+    help="http:// on loopback, for development; an http:// URL says so itself.",
+)
 @click.option("--allow-private-network", is_flag=True, help="The IdP may have a private address.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the file in it.")
 def inspect(
@@ -79,7 +83,8 @@ def inspect(
         audience=audience,
         name=_file_name(name),
         profile=_known_profile(profile),
-        allow_insecure_http=allow_insecure_http,
+        # By http the fetcher goes to loopback alone. An https:// IdP that names http:// keys is refused.
+        allow_insecure_http=allow_insecure_http or url.startswith("http://"),
         allow_private_network=allow_private_network,
     )
     inspection = inspect_issuer(asked)

@@ -65,8 +65,7 @@ def discover(url: str, door: Door) -> Discovered:
     try:
         check_url(found.issuer, allow_insecure_http=door.allow_insecure_http)
     except ValueError as error:
-        hint = "; for http on loopback give --allow-insecure-http" if url.startswith("http://") else ""
-        found.findings.append(wrong(_ABOUT, "url_refused", f"{found.issuer}: {error}{hint}"))
+        found.findings.append(wrong(_ABOUT, "url_refused", f"{found.issuer}: {error}"))
         return found
     found.fetchable = True
     if found.issuer != url:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -192,15 +193,19 @@ def test_no_metadata_at_all_names_both_places(idp: SpokenFor) -> None:
     assert examined.text_of("metadata_not_found").count("/.well-known/") == 2
 
 
-def test_http_is_refused_unless_it_was_allowed_and_is_on_loopback(idp: SpokenFor) -> None:
-    refused = run(idp.issuer)
-    elsewhere = run("http://login.example", "--allow-insecure-http")
+@pytest.mark.parametrize("flags", [(), ("--allow-insecure-http",)])
+def test_http_is_refused_anywhere_but_on_loopback(flags: tuple[str, ...]) -> None:
+    elsewhere = run("http://login.example", *flags)
 
-    assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "--allow-insecure-http" in refused.stderr
     assert (elsewhere.exit_code, elsewhere.stdout) == (1, "")
     assert "url refused" in elsewhere.stderr
-    assert idp.requests == []
+    assert "http:// is for loopback alone" in " ".join(elsewhere.stderr.split())
+
+
+def test_http_on_loopback_needs_no_flag_and_the_file_says_what_it_is(idp: SpokenFor, tmp_path: Path) -> None:
+    result = run(idp.issuer, *given(tmp_path, token=[idp.access_token(), idp.id_token()]))
+
+    assert "allow_insecure_http: true" in result.stdout
 
 
 def test_nobody_at_the_address_is_said() -> None:
